@@ -1,0 +1,155 @@
+/*
+ * The bus: questions (REQ/REP) and news (PUB/SUB) between the services.  bus*.c are the only users of
+ * nng.  Frames are sealed per pair of roles (frame.h), so an address is never trusted, only a key.
+ *
+ * Order: bus_new -> (registry: bus_publish_start) -> bus_serve_start ... -> bus_listen_news ->
+ * bus_lease_start -> calls -> bus_stop.  One struct bus per process.  Calls: any thread with 1 MiB of
+ * stack, never from a bus callback.
+ *
+ * Promises: a call answers by its deadline.  A request is delivered at most once; when the connection
+ * breaks after sending, a call that is not marked repeatable returns ERR_UNKNOWN_OUTCOME.  Repeatable
+ * calls are repeated with the same request id until the deadline.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "attrs.h"
+#include "err.h"
+#include "frame.h"
+#include "keys.h"
+#include "msg.h"
+
+struct bus;
+
+struct bus_config {
+	struct keys *keys;            /* borrowed, outlives the bus */
+	const char *instance;         /* "gateway-3fa94c01" */
+	const char *registry_addrs;   /* "127.0.0.1:8100[,host:port]" or with scheme; port of news is +1 */
+	uint32_t slots;               /* REQ sockets, MCPBOX_BUS_PEERS */
+};
+/* ipc:// anywhere is refused with the reason; tls+tcp:// is taken by address alone. */
+int bus_new(const struct bus_config *config, struct bus **ret, struct err *err) BOX_MUST_CHECK;
+/* Drain and leave: stops listeners and threads, tells the registry (Leave).  The sockets stay open until the
+ * process ends (nng_close under traffic may hang). */
+void bus_stop(struct bus *b);
+const uint8_t *bus_boot_id(const struct bus *b);
+enum bus_role bus_self(const struct bus *b);
+const char *bus_instance(const struct bus *b);
+/* Judge an address as a listener or peer: tcp:// or tls+tcp://; ipc:// is refused with the reason. */
+int bus_check_address(const char *url, struct err *err) BOX_MUST_CHECK;
+
+/* ---- asking ------------------------------------------------------------------------------------- */
+
+struct bus_target {
+	enum bus_role role;
+	const char *addr;                    /* "tcp://127.0.0.1:41234"; NULL with ROLE_REGISTRY: the registry */
+	uint8_t boot_id[BOOT_ID_SIZE];       /* zero: learn it (one extra round trip) */
+};
+struct bus_call_opts {
+	uint32_t timeout_ms;                 /* 0: 5000 */
+	bool repeatable;                     /* safe to send again: reads, and changes with a request id */
+	const PB(Principal) *principal;      /* NULL: system */
+	const uint8_t *request_id;           /* 16 bytes; NULL: a fresh one */
+	const char *traceparent;             /* NULL: none */
+};
+/*
+ * Ask and wait.  ret_reply: unpacked, checked, the caller's (msg_free).
+ * Errors of the peer come back as they are; of the bus: ERR_UNAVAILABLE (nothing was done),
+ * ERR_DEADLINE (not sent, nothing was done), ERR_UNKNOWN_OUTCOME, ERR_BUSY.
+ */
+int bus_call(struct bus *b, const struct bus_target *to, uint16_t msg, const ProtobufCMessage *request,
+	     const struct bus_call_opts *opts, ProtobufCMessage **ret_reply, struct err *err) BOX_MUST_CHECK;
+/* The same to the registry (work socket; lease and status go to control by message number). */
+int bus_ask_registry(struct bus *b, uint16_t msg, const ProtobufCMessage *request,
+		     const struct bus_call_opts *opts, ProtobufCMessage **ret_reply, struct err *err)
+	BOX_MUST_CHECK;
+
+/* ---- answering ---------------------------------------------------------------------------------- */
+
+struct bus_request {
+	void *service;                       /* bus_server.service */
+	enum bus_role from;
+	const char *remote;                  /* peer address, text */
+	uint16_t msg;
+	const uint8_t *from_boot;
+	const uint8_t *request_id;
+	const PB(Principal) *principal;      /* never NULL: system when the caller gave none */
+	uint64_t deadline_mono_ms;
+	const char *traceparent;             /* or "" */
+	const ProtobufCMessage *in;          /* unpacked and checked; freed after the handler */
+	const uint8_t *in_bytes;             /* the same, packed */
+	size_t in_len;
+	struct buf *out;                     /* bus_answer() packs into it */
+	void *auth;                          /* for the authorize hook's use; freed by it never, see below */
+};
+/* Returns 0 after bus_answer(), or -code with err filled. */
+typedef int bus_handler(struct bus_request *rq, struct err *err);
+void bus_answer(struct bus_request *rq, const ProtobufCMessage *reply); /* packed at once, borrowed */
+
+struct bus_route {
+	uint16_t msg;
+	uint32_t callers;                    /* FROM(ROLE_GATEWAY) | ... : others are refused and counted */
+	uint32_t right;                      /* the service's own enum, judged by authorize */
+	bus_handler *handler;
+};
+enum bus_refusal { /* causes: counted, audited at most once a minute each, never answered */
+	REFUSED_SHAPE, REFUSED_SEAL, REFUSED_REPLAY, REFUSED_VERSION, REFUSED_PEERS_FULL, REFUSED_COUNT
+};
+struct bus_server {
+	const char *listen;                  /* "tcp://127.0.0.1:0" */
+	bool is_control;
+	uint32_t capacity;                   /* handlers at once; contexts = capacity + 16, the excess answers BUSY */
+	const struct bus_route *routes;
+	size_t route_count;
+	void *service;
+	/* Called before the handler with the row's right; may set rq->auth.  NULL: roles alone decide. */
+	int (*authorize)(struct bus_request *rq, uint32_t right, struct err *err);
+	/* Called after the answer was packed, to free rq->auth.  May be NULL. */
+	void (*finished)(struct bus_request *rq);
+};
+/* Starts listening; ret_addr (at least 64 bytes) gets the address with the real port. */
+int bus_serve_start(struct bus *b, const struct bus_server *server, char *ret_addr, size_t ret_size,
+		    struct err *err) BOX_MUST_CHECK;
+uint64_t bus_refused(const struct bus *b, enum bus_refusal cause);
+const char *bus_refusal_name(enum bus_refusal cause);
+/* Called at most once a minute per cause and address, on a thread of the bus; the default asks the
+ * registry to audit it (ReportEvent bus.refused).  The registry sets its own. */
+void bus_on_refused(struct bus *b, void (*fn)(void *arg, enum bus_refusal cause, const char *remote,
+					      uint64_t count), void *arg);
+
+/* ---- news, status, peers ------------------------------------------------------------------------ */
+
+/* Registry only. */
+int bus_publish_start(struct bus *b, const char *listen, struct err *err) BOX_MUST_CHECK;
+void bus_publish(struct bus *b, enum news_topic topic, const ProtobufCMessage *m);
+
+/*
+ * Follow the registry: a thread subscribes, verifies seal and signature, keeps the newest Status, and asks by
+ * REQ when there was none for 800 ms or a gap shows.  Callbacks run on that thread; they must be quick and may
+ * not call the bus.  on_status: for every Status that is newer or has another epoch; on_audit only for roles
+ * with the audit key.
+ */
+struct bus_news {
+	void (*on_status)(void *arg, const PB(Status) *status);
+	void (*on_audit)(void *arg, const PB(AuditEvent) *event);
+	void *arg;
+};
+int bus_news_start(struct bus *b, const struct bus_news *news, struct err *err) BOX_MUST_CHECK;
+
+/* Registry time in ms, from Status and the own monotonic clock; 0 before the first Status.  The registry
+ * itself: wall clock. */
+int64_t bus_registry_now(const struct bus *b);
+/* ms since the registry was last heard of. */
+uint64_t bus_registry_silence_ms(const struct bus *b);
+/* Copy of the newest verified Status (msg_free), or NULL. */
+PB(Status) *bus_status(const struct bus *b);
+/* True when the permit id is in the newest Status' revoked list. */
+bool bus_permit_is_revoked(const struct bus *b, const char *permit_id);
+/* Wait until a Status with state_seq >= seq arrived, or the time is over (-ERR_DEADLINE). */
+int bus_wait_state(struct bus *b, uint64_t state_seq, uint32_t timeout_ms) BOX_MUST_CHECK;
+
+/* Announce this instance and renew every 2 s on an own thread.  fill() sets the changing parts (in_flight,
+ * draining, layers_json); strings stay valid until the next fill(). */
+int bus_lease_start(struct bus *b, void (*fill)(void *arg, PB(Instance) *instance), void *arg,
+		    struct err *err) BOX_MUST_CHECK;
