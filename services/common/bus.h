@@ -39,6 +39,12 @@ const char *bus_instance(const struct bus *b);
 /* Judge an address as a listener or peer: tcp:// or tls+tcp://; ipc:// is refused with the reason. */
 int bus_check_address(const char *url, struct err *err) BOX_MUST_CHECK;
 
+/* Where the registry is: its work socket at the configured port P, news at P+1, control at P+2.  `which` counts
+ * through the configured addresses (0 first; wraps).  Also what the registry itself listens on. */
+enum bus_port { BUS_PORT_WORK = 0, BUS_PORT_NEWS = 1, BUS_PORT_CONTROL = 2 };
+#define BUS_ADDR_SIZE 128
+void bus_registry_url(const struct bus *b, uint32_t which, enum bus_port port, char ret[BUS_ADDR_SIZE]);
+
 /* ---- asking ------------------------------------------------------------------------------------- */
 
 struct bus_target {
@@ -64,6 +70,23 @@ int bus_call(struct bus *b, const struct bus_target *to, uint16_t msg, const Pro
 int bus_ask_registry(struct bus *b, uint16_t msg, const ProtobufCMessage *request,
 		     const struct bus_call_opts *opts, ProtobufCMessage **ret_reply, struct err *err)
 	BOX_MUST_CHECK;
+
+/*
+ * The same question and answer on another stream than the bus' sockets (the egress-proxy's AF_UNIX
+ * socket): seal, carry the bytes as you like, open the answer.  No retry here: when bus_question_open
+ * returns -ERR_STALE_PEER (nothing was done), q.to.boot_id holds the right boot id; seal again.
+ */
+struct bus_question {
+	struct bus_target to;                /* addr is not used */
+	uint16_t msg;
+	uint64_t counter;
+	uint8_t request_id[REQUEST_ID_SIZE];
+};
+int bus_question_seal(struct bus *b, const struct bus_target *to, uint16_t msg,
+		      const ProtobufCMessage *request, const struct bus_call_opts *opts,
+		      struct bus_question *ret_q, struct buf *ret_frame, struct err *err) BOX_MUST_CHECK;
+int bus_question_open(struct bus *b, struct bus_question *q, const void *frame, size_t len,
+		      ProtobufCMessage **ret_reply, struct err *err) BOX_MUST_CHECK;
 
 /* ---- answering ---------------------------------------------------------------------------------- */
 
@@ -111,6 +134,13 @@ struct bus_server {
 /* Starts listening; ret_addr (at least 64 bytes) gets the address with the real port. */
 int bus_serve_start(struct bus *b, const struct bus_server *server, char *ret_addr, size_t ret_size,
 		    struct err *err) BOX_MUST_CHECK;
+/*
+ * Answer one frame that came over another stream: the whole way from bytes to bytes (seal, replay, boot
+ * id, deadline, row, handler).  Uses of `server`: routes, service, authorize, finished.  remote: text for
+ * the audit.  Returns 0 with a frame in ret_reply, or -ERR_DENIED: counted, no answer is due.
+ */
+int bus_answer_frame(struct bus *b, const struct bus_server *server, const void *frame, size_t len,
+		     const char *remote, struct buf *ret_reply) BOX_MUST_CHECK;
 uint64_t bus_refused(const struct bus *b, enum bus_refusal cause);
 const char *bus_refusal_name(enum bus_refusal cause);
 /* Called at most once a minute per cause and address, on a thread of the bus; the default asks the

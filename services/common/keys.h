@@ -11,11 +11,13 @@
  *	news audit 1 <64 hex>                     seals AuditEvent (registry, admin, ops)
  *	sign 1 <64 hex>                           registry's public key, id = generation
  *	box egress 1 <64 hex>                     (role's own file) secret seed for sealed secrets
- * Unknown kinds of line are refused.
+ * Unknown kinds of line are refused.  From generation 2 on a file also holds the keys of the generation
+ * before, so that services can be restarted one by one during a rotation; `generation` is what seals.
  */
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include "attrs.h"
 #include "crypto.h"
@@ -27,6 +29,8 @@ enum news_topic { NEWS_STATUS = 0, NEWS_AUDIT = 1, NEWS_COUNT };
 struct keys;
 
 int keys_load(const char *path, struct keys **ret, struct err *err) BOX_MUST_CHECK;
+/* The same from text; pure, fuzzed. */
+int keys_parse(const char *text, size_t len, struct keys **ret, struct err *err) BOX_MUST_CHECK;
 /* Text of a role's file, derived from the root key. */
 int keys_write_role(const struct secret *root, enum bus_role role, uint32_t generation, int fd,
 		    struct err *err) BOX_MUST_CHECK;
@@ -40,4 +44,5 @@ uint32_t keys_generation(const struct keys *k);
 const uint8_t *keys_pair(const struct keys *k, enum bus_role from, enum bus_role to, uint32_t generation);
 const uint8_t *keys_news(const struct keys *k, enum news_topic topic, uint32_t generation);
 const uint8_t *keys_verify(const struct keys *k, uint32_t key_id);      /* public key or NULL */
+const uint8_t *keys_box(const struct keys *k, uint32_t generation);     /* own secret seed or NULL */
 const uint8_t *keys_sign(const struct keys *k, uint32_t *ret_key_id);   /* registry only, else NULL */
