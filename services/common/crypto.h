@@ -22,6 +22,10 @@ int crypto_start(void) BOX_MUST_CHECK;
 void crypto_random(void *ret, size_t len);
 bool crypto_equal(const void *a, const void *b, size_t len); /* constant time */
 void crypto_wipe(void *p, size_t len);
+/* For secret.c: zeroed, between guard pages, locked where the host allows it (else logged once), wiped
+ * when freed.  Not aligned for anything but bytes. */
+void *crypto_guarded_alloc(size_t len) BOX_MUST_CHECK;
+void crypto_guarded_free(void *p);
 
 void crypto_hash(const void *data, size_t len, uint8_t ret[CRYPTO_HASH_SIZE]);  /* BLAKE2b-256 */
 void crypto_keyed_hash(const uint8_t key[CRYPTO_KEY_SIZE], const void *data, size_t len,

@@ -21,10 +21,7 @@ void json_start(void); /* before threads */
 int json_load(const void *text, size_t len, json_t **ret, struct err *err) BOX_MUST_CHECK;
 /* Compact, UTF-8, key order kept; heap; NULL only for a NULL tree. */
 char *json_dump(const json_t *tree, size_t *ret_len);
-static inline void json_decrefp(json_t **p)
-{
-	json_decref(*p);
-}
+/* BOX_CLEANUP(json_decrefp): the library brings that one itself. */
 
 /* One token range inside a text: [at, at+len). */
 struct json_span {

@@ -15,6 +15,7 @@ int parse_size(const char *s, uint64_t *ret) BOX_MUST_CHECK;          /* "4096",
 int parse_hex(const char *s, uint8_t *ret, size_t len) BOX_MUST_CHECK;/* exactly 2*len digits */
 void format_hex(const uint8_t *data, size_t len, char *ret);          /* 2*len+1 bytes */
 bool text_is_utf8(const void *data, size_t len);                      /* strict: no surrogates, overlongs */
+size_t text_utf8_step(const uint8_t *p, size_t left);                 /* bytes of the first character; 0: bad */
 bool text_is_plain(const void *data, size_t len);                     /* UTF-8 without control bytes but \t \n \r */
 bool text_is_uuid(const char *s);
 bool text_is_name(const char *s);  /* [a-z][a-z0-9]*(_[a-z0-9]+)*, at most 60 (servers and tools) */
