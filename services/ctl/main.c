@@ -1,0 +1,162 @@
+/* mcpboxctl: a table of commands. */
+#include <stdio.h>
+#include <string.h>
+#include "ctl.h"
+#include "json.h"
+#include "mem.h"
+#include "print.h"
+
+struct ctl_command {
+	const char *words; /* one or two */
+	const char *args;  /* as in the help */
+	size_t arg_count;
+	uint32_t options;
+	ctl_command_fn *run;
+	const char *meaning;
+};
+
+static const struct ctl_command commands[] = {
+	{ "keys init", "", 0, OPT(OPTION_ROOT) | OPT(OPTION_OUT), cmd_keys_init,
+	  "make the root key and the key file of each role" },
+};
+
+static const char what_x_is[] =
+	"X is a tool's id or server/tool, or host:REQUEST_ID, or module:REQUEST_ID.\n";
+
+static void print_overview(FILE *out)
+{
+	(void)fputs("usage: mcpboxctl COMMAND [ARGUMENTS] [OPTIONS]\n\n", out);
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		char left[40];
+
+		(void)snprintf(left, sizeof(left), "%s %s", commands[i].words, commands[i].args);
+		(void)fprintf(out, "  %-22s %s\n", left, commands[i].meaning);
+	}
+	(void)fprintf(out, "\n%s\nEverywhere:\n", what_x_is);
+	options_print(OPT_EVERYWHERE, out);
+	(void)fputs("\nExit: 0 done, 1 refused or broken chain, 2 usage, 3 not reachable.\n", out);
+}
+
+static void print_help(const struct ctl_command *c, FILE *out)
+{
+	(void)fprintf(out, "usage: mcpboxctl %s%s%s [OPTIONS]\n\n%s\n", c->words,
+		      c->arg_count ? " " : "", c->args, c->meaning);
+	if (strcmp(c->args, "X") == 0)
+		(void)fputs(what_x_is, out);
+	(void)fputc('\n', out);
+	options_print(c->options | OPT_EVERYWHERE, out);
+}
+
+/* How many leading words name the command: 1, 2, or 0 when they name another. */
+static size_t match_words(const struct ctl_command *c, const struct options *o)
+{
+	const char *space = strchr(c->words, ' ');
+	size_t first = space ? (size_t)(space - c->words) : strlen(c->words);
+
+	if (o->word_count == 0 || strlen(o->words[0]) != first ||
+	    memcmp(o->words[0], c->words, first) != 0)
+		return 0;
+	if (!space)
+		return 1;
+	return o->word_count > 1 && strcmp(o->words[1], space + 1) == 0 ? 2 : 0;
+}
+
+static const struct ctl_command *find_command(const struct options *o, size_t *ret_words)
+{
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		*ret_words = match_words(&commands[i], o);
+		if (*ret_words > 0)
+			return &commands[i];
+	}
+	return NULL;
+}
+
+/* "mcpboxctl: <what><detail>" and where to look. */
+static enum ctl_exit usage(const char *what, const char *detail)
+{
+	(void)fprintf(stderr, "mcpboxctl: %s", what);
+	print_safe(stderr, detail, strlen(detail));
+	(void)fputs("\nTry: mcpboxctl --help\n", stderr);
+	return CTL_USAGE;
+}
+
+static enum ctl_exit run(const struct ctl_command *command, struct ctl *ctl)
+{
+	struct err err = { 0 };
+	enum ctl_exit code;
+
+	if (place_find(ctl->options.data, &ctl->place, &err) < 0)
+		return usage("", err.text);
+	code = command->run(ctl);
+	place_done(&ctl->place);
+	return code;
+}
+
+static enum ctl_exit dispatch(struct ctl *ctl)
+{
+	const struct options *o = &ctl->options;
+	size_t words;
+	const struct ctl_command *c = find_command(o, &words);
+	const char *foreign;
+
+	if (o->word_count == 0 && o->help) {
+		print_overview(stdout);
+		return CTL_DONE;
+	}
+	if (o->word_count == 0)
+		return usage("a command is missing", "");
+	if (!c)
+		return usage("there is no command ", o->words[0]);
+	if (o->help) {
+		print_help(c, stdout);
+		return CTL_DONE;
+	}
+	foreign = options_first_foreign(o->given, c->options | OPT_EVERYWHERE);
+	if (foreign)
+		return usage("this command does not take ", foreign);
+	ctl->args = o->words + words;
+	ctl->arg_count = o->word_count - words;
+	if (ctl->arg_count != c->arg_count)
+		return usage(c->arg_count ? "this command takes one argument: "
+					  : "this command takes no arguments",
+			     c->args);
+	return run(c, ctl);
+}
+
+static enum ctl_exit exit_code(enum err_code code)
+{
+	switch (code) {
+	case ERR_UNAVAILABLE:
+	case ERR_DEADLINE:
+	case ERR_BUSY:
+	case ERR_UNKNOWN_OUTCOME:
+		return CTL_UNREACHABLE;
+	default:
+		return CTL_REFUSED;
+	}
+}
+
+enum ctl_exit ctl_fail(const struct ctl *ctl, const struct err *err)
+{
+	if (ctl->options.json)
+		print_json_error(stdout, err);
+	(void)fputs("mcpboxctl: ", stderr);
+	print_safe(stderr, err->text, strlen(err->text));
+	if (err->hint[0]) {
+		(void)fputs("\n  ", stderr);
+		print_safe(stderr, err->hint, strlen(err->hint));
+	}
+	(void)fputc('\n', stderr);
+	return exit_code(err->code);
+}
+
+int main(int argc, char **argv)
+{
+	struct ctl ctl = { 0 };
+	struct err err = { 0 };
+
+	json_start();
+	if (options_parse(argc, argv, &ctl.options, &err) < 0)
+		return usage("", err.text);
+	return dispatch(&ctl);
+}
