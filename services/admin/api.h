@@ -1,0 +1,56 @@
+/*
+ * From an HTTP request to a question on the bus and back, the same for every route.  What differs between routes
+ * is their row in routes.c.
+ */
+#pragma once
+
+#include <stdint.h>
+#include "admin.h"
+#include "buf.h"
+#include "err.h"
+#include "http_server.h"
+#include "msg.h"
+#include "session.h"
+#include "view.h"
+
+/* The registry publishes its Status every 500 ms; after so long a silence it is said to be away. */
+#define API_SILENCE_MAX_MS 2000
+
+struct call;
+/* Fills call->body (and, if not application/json, content_type).  Returns 0 or -code with err. */
+typedef int api_serve(struct call *call, struct err *err);
+
+enum { ROUTE_OPEN = 1 /* answers without a credential */ };
+
+struct route {
+	const char *method;
+	const char *pattern;     /* brace segments are named after the request's fields */
+	size_t max_body;
+	unsigned flags;
+	api_serve *serve;
+	uint16_t question;       /* message to the registry; 0: serve asks no generic question */
+	uint16_t then;           /* whose answer is shown after success, asked by the id in the reply; 0: the reply */
+	int status;              /* of success */
+	const struct view *view; /* NULL: the reply as it is */
+};
+
+struct call {
+	struct admin *admin;
+	struct http_request *rq;
+	const struct route *route;
+	struct session session;
+	struct buf body;
+	const char *content_type;
+	int status;
+};
+
+/* The http_handler of every route: credential, CSRF, serve, answer, count.  arg: its struct route. */
+void api_handle(struct http_request *rq, void *service, const void *arg);
+
+/* The usual api_serve: path, query, body and If-Match -> question -> view. */
+int api_serve_question(struct call *call, struct err *err);
+
+/* Pieces of it, for routes with something of their own. */
+int api_read_request(struct call *call, ProtobufCMessage **ret, struct err *err) BOX_MUST_CHECK;
+int api_ask(struct call *call, uint16_t question, const ProtobufCMessage *request,
+	    ProtobufCMessage **ret, struct err *err) BOX_MUST_CHECK;

@@ -1,0 +1,195 @@
+#include <string.h>
+#include "api.h"
+#include "login.h"
+#include "mem.h"
+#include "routes.h"
+#include "static_files.h"
+
+/* ---- what answers look like, where they are not the reply itself ---- */
+
+static const struct view nothing = { .kind = VIEW_NOTHING };
+static const struct view server = { .kind = VIEW_MEMBER, .member = "server" };
+static const struct view tool = { .kind = VIEW_MEMBER, .member = "tool" };
+static const struct view version = { .kind = VIEW_MEMBER, .member = "version" };
+static const struct view network_request = { .kind = VIEW_MEMBER, .member = "request" };
+static const struct view server_list = { .kind = VIEW_LIST, .member = "servers" };
+static const struct view tool_list = { .kind = VIEW_LIST, .member = "tools" };
+
+static const struct view_key version_keys[] = {
+	{ "id", "id" },
+	{ "version_number", "version" },
+	{ "change_summary", "change_summary" },
+	{ "change_source", "change_source" },
+	{ "created_at", "created_at" },
+	{ "content_hash", "content_hash" },
+	{ "is_live", "is_live" },
+	{ 0 },
+};
+static const struct view version_list = {
+	.kind = VIEW_LIST, .member = "versions", .keys = version_keys, .total = "total_versions",
+};
+
+static const struct view_key server_state_keys[] = {
+	{ "server_id", "server_id" },
+	{ "status", "status" },
+	{ "registered_tools", "registered_tools" },
+	{ "message", "message" },
+	{ 0 },
+};
+static const struct view server_state = { .kind = VIEW_WHOLE, .keys = server_state_keys };
+
+/* ---- answers of our own ---- */
+
+static int serve_config(struct call *call, struct err *err BOX_UNUSED)
+{
+	buf_add_str(&call->body, "{\"app_name\":\"MCPBox\",\"app_version\":\"" BOX_VERSION
+				 "\",\"auth_required\":true}");
+	return 0;
+}
+
+static int serve_health(struct call *call, struct err *err BOX_UNUSED)
+{
+	uint64_t silence_ms = bus_registry_silence_ms(call->admin->bus);
+	bool is_well = silence_ms <= API_SILENCE_MAX_MS;
+
+	/* Without the registry there is nothing to administer, but restarting this process would not help. */
+	buf_printf(&call->body, "{\"status\":\"%s\",\"version\":\"" BOX_VERSION "\",\"registry\":\"%s\"}",
+		   is_well ? "healthy" : "degraded", is_well ? "connected" : "unavailable");
+	if (!is_well)
+		call->status = 503;
+	return 0;
+}
+
+static int serve_metrics(struct call *call, struct err *err BOX_UNUSED)
+{
+	call->content_type = "text/plain; version=0.0.4; charset=utf-8";
+	buf_add_str(&call->body, "# TYPE mcpbox_http_requests_total counter\n"
+				 "# TYPE mcpbox_http_request_seconds summary\n");
+	for (size_t i = 0; i < routes_count(); i++)
+		metrics_write(call->admin->metrics, i, routes_at(i)->method, routes_at(i)->pattern,
+			      &call->body);
+	buf_printf(&call->body, "# TYPE mcpbox_registry_silence_seconds gauge\n"
+				"mcpbox_registry_silence_seconds %.3f\n",
+		   (double)bus_registry_silence_ms(call->admin->bus) / 1e3);
+	return 0;
+}
+
+/* ---- the table ---- */
+
+#define NO_BODY 0
+#define SMALL   (16u * 1024)
+#define LARGE   (1024u * 1024) /* code, schemas */
+
+/* Asks the registry one question. */
+#define ASK(method, pattern, body, question, then, status, view)                                   \
+	{ (method), (pattern), (body), 0, api_serve_question, MSG_##question, (then), (status), (view) }
+#define ASK_OPEN(method, pattern, body, question, status)                                          \
+	{ (method), (pattern), (body), ROUTE_OPEN, api_serve_question, MSG_##question, 0, (status),  \
+	  NULL }
+/* Has a function of its own. */
+#define OWN(method, pattern, body, flags, serve, question)                                         \
+	{ (method), (pattern), (body), (flags), (serve), (question), 0, 200, NULL }
+
+static const struct route routes[] = {
+	/* who is asking */
+	ASK_OPEN("GET", "/auth/status", NO_BODY, AUTH_STATUS, 200),
+	ASK_OPEN("POST", "/auth/setup", SMALL, SETUP, 201),
+	OWN("POST", "/auth/login", SMALL, ROUTE_OPEN, login_serve_tokens, MSG_LOGIN),
+	OWN("POST", "/auth/refresh", SMALL, ROUTE_OPEN, login_serve_tokens, MSG_REFRESH),
+	OWN("POST", "/auth/logout", SMALL, 0, login_serve_logout, MSG_LOGOUT),
+	OWN("GET", "/auth/me", NO_BODY, 0, login_serve_me, MSG_WHO_AM_I),
+
+	/* servers */
+	ASK("GET", "/api/servers", NO_BODY, LIST_SERVERS, 0, 200, &server_list),
+	ASK("POST", "/api/servers", SMALL, CREATE_SERVER, MSG_GET_SERVER, 201, &server),
+	ASK("GET", "/api/servers/{server_id}", NO_BODY, GET_SERVER, 0, 200, &server),
+	ASK("PATCH", "/api/servers/{server_id}", SMALL, UPDATE_SERVER, 0, 200, &server),
+	ASK("DELETE", "/api/servers/{server_id}", SMALL, DELETE_SERVER, 0, 204, &nothing),
+	ASK("GET", "/api/servers/{server_id}/tools", NO_BODY, LIST_TOOLS, 0, 200, &tool_list),
+	ASK("POST", "/api/servers/{server_id}/tools", LARGE, CREATE_TOOL, MSG_GET_TOOL, 201, &tool),
+	ASK("POST", "/api/servers/{server_id}/allowed-hosts", SMALL, ALLOW_HOST, 0, 200, NULL),
+	ASK("DELETE", "/api/servers/{server_id}/allowed-hosts", SMALL, REMOVE_HOST, 0, 200, NULL),
+	ASK("POST", "/api/sandbox/servers/{server_id}/start", SMALL, START_SERVER, 0, 200,
+	    &server_state),
+	ASK("POST", "/api/sandbox/servers/{server_id}/stop", SMALL, STOP_SERVER, 0, 200,
+	    &server_state),
+
+	/* tools; fixed segments stand before braces */
+	ASK("POST", "/api/tools/validate-code", LARGE, VALIDATE_CODE, 0, 200, NULL),
+	ASK("GET", "/api/tools/{tool_id}", NO_BODY, GET_TOOL, 0, 200, &tool),
+	ASK("PATCH", "/api/tools/{tool_id}", LARGE, UPDATE_TOOL, MSG_GET_TOOL, 200, &tool),
+	ASK("DELETE", "/api/tools/{tool_id}", SMALL, DELETE_TOOL, 0, 204, &nothing),
+	ASK("GET", "/api/tools/{tool_id}/versions", NO_BODY, LIST_TOOL_VERSIONS, 0, 200,
+	    &version_list),
+	ASK("GET", "/api/tools/{tool_id}/versions/compare", NO_BODY, COMPARE_TOOL_VERSIONS, 0, 200,
+	    NULL),
+	ASK("GET", "/api/tools/{tool_id}/versions/{version}", NO_BODY, GET_TOOL_VERSION, 0, 200,
+	    &version),
+	ASK("POST", "/api/tools/{tool_id}/versions/{version}/rollback", SMALL, ROLLBACK_TOOL,
+	    MSG_GET_TOOL, 200, &tool),
+
+	/* decisions */
+	ASK("GET", "/api/approvals/tools", NO_BODY, LIST_TOOL_APPROVALS, 0, 200, NULL),
+	ASK("POST", "/api/approvals/tools/{tool_id}/action", SMALL, DECIDE_TOOL, 0, 200, NULL),
+	ASK("POST", "/api/approvals/tools/{tool_id}/revoke", SMALL, REVOKE_TOOL, 0, 200, NULL),
+	ASK("GET", "/api/approvals/network", NO_BODY, LIST_NETWORK_REQUESTS, 0, 200, NULL),
+	ASK("POST", "/api/approvals/network/{request_id}/action", SMALL, DECIDE_NETWORK, 0, 200,
+	    &network_request),
+	ASK("POST", "/api/approvals/network/{request_id}/revoke", SMALL, REVOKE_NETWORK, 0, 200,
+	    &network_request),
+
+	/* settings */
+	ASK("GET", "/api/settings/security-policy", NO_BODY, GET_SECURITY_POLICY, 0, 200, NULL),
+	ASK("PATCH", "/api/settings/security-policy", SMALL, UPDATE_SECURITY_POLICY, 0, 200, NULL),
+
+	/* about this process */
+	OWN("GET", "/api/config", NO_BODY, ROUTE_OPEN, serve_config, 0),
+	OWN("GET", "/health", NO_BODY, ROUTE_OPEN, serve_health, 0),
+	OWN("GET", "/metrics", NO_BODY, ROUTE_OPEN, serve_metrics, 0),
+
+	/* the web UI takes what is left */
+	OWN("GET", "/{path...}", NO_BODY, ROUTE_OPEN, static_files_serve, 0),
+};
+
+size_t routes_count(void)
+{
+	return ARRAY_LEN(routes);
+}
+
+const struct route *routes_at(size_t i)
+{
+	return &routes[i];
+}
+
+size_t routes_index(const struct route *route)
+{
+	return (size_t)(route - routes);
+}
+
+struct http_route *routes_for_http(void)
+{
+	struct http_route *ret = mem_alloc_array(ARRAY_LEN(routes), sizeof(*ret));
+
+	for (size_t i = 0; i < ARRAY_LEN(routes); i++)
+		ret[i] = (struct http_route){
+			.method = routes[i].method,
+			.pattern = routes[i].pattern,
+			.handler = api_handle,
+			.arg = &routes[i],
+			.max_body = routes[i].max_body,
+		};
+	return ret;
+}
+
+bool routes_is_api(const char *path)
+{
+	static const char *const roots[] = { "/api", "/auth", "/health", "/metrics" };
+
+	for (size_t i = 0; i < ARRAY_LEN(roots); i++) {
+		size_t len = strlen(roots[i]);
+
+		if (strncmp(path, roots[i], len) == 0 && (path[len] == 0 || path[len] == '/'))
+			return true;
+	}
+	return false;
+}
