@@ -26,7 +26,7 @@ struct ctl {
 /* Each command prints what it has to say and returns how the program ends. */
 typedef enum ctl_exit ctl_command_fn(struct ctl *ctl);
 
-ctl_command_fn cmd_login, cmd_logout, cmd_user_passwd;
+ctl_command_fn cmd_setup, cmd_login, cmd_logout, cmd_user_passwd;
 ctl_command_fn cmd_pending, cmd_show, cmd_approve, cmd_reject, cmd_revoke;
 ctl_command_fn cmd_audit_tail, cmd_audit_verify;
 ctl_command_fn cmd_tools, cmd_servers, cmd_executors, cmd_instances;

@@ -16,12 +16,35 @@ struct ctl_command {
 };
 
 static const struct ctl_command commands[] = {
+	{ "setup", "", 0, OPT(OPTION_USER) | OPT(OPTION_PASSWORD_FILE), cmd_setup,
+	  "make the first admin, once" },
+	{ "login", "", 0, OPT(OPTION_USER) | OPT(OPTION_PASSWORD_FILE), cmd_login,
+	  "log in as an admin and keep the session" },
+	{ "logout", "", 0, 0, cmd_logout, "end the session" },
+	{ "pending", "", 0, 0, cmd_pending, "what waits for a decision" },
+	{ "show", "X", 1, 0, cmd_show,
+	  "a tool: code, hosts, notes, what changed since the live version; or a host request" },
+	{ "approve", "X", 1, OPT(OPTION_HASH) | OPT(OPTION_ALLOW_PRIVATE), cmd_approve,
+	  "let it through, as it was shown" },
+	{ "reject", "X", 1, OPT(OPTION_REASON), cmd_reject, "send it back with --reason" },
+	{ "revoke", "X", 1, 0, cmd_revoke, "take an approval back, at once" },
+	{ "tools", "", 0, 0, cmd_tools, "all tools" },
+	{ "servers", "", 0, 0, cmd_servers, "all servers" },
+	{ "executors", "", 0, 0, cmd_executors, "running executors and how they confine tools" },
+	{ "instances", "", 0, 0, cmd_instances, "every process that has announced itself" },
+	{ "audit tail", "", 0,
+	  OPT(OPTION_SINCE) | OPT(OPTION_TOPIC) | OPT(OPTION_LIMIT) | OPT(OPTION_NO_FOLLOW),
+	  cmd_audit_tail, "the audit log, live" },
+	{ "audit verify", "", 0, OPT(OPTION_ANCHOR), cmd_audit_verify,
+	  "check the chain of the audit log" },
+	{ "user passwd", "U", 1, OPT(OPTION_PASSWORD_FILE), cmd_user_passwd,
+	  "set a user's password (the instance's owner)" },
 	{ "keys init", "", 0, OPT(OPTION_ROOT) | OPT(OPTION_OUT), cmd_keys_init,
 	  "make the root key and the key file of each role" },
 };
 
 static const char what_x_is[] =
-	"X is a tool's id or server/tool, or host:REQUEST_ID, or module:REQUEST_ID.\n";
+	"X is a tool's id or server/tool, or host:REQUEST_ID.\n";
 
 static void print_overview(FILE *out)
 {

@@ -31,7 +31,7 @@ static const struct option_row rows[] = {
 	ROW(OPTION_LIMIT, "-n", "N", KIND_NUMBER, limit, "begin with the last N rows"),
 	ROW(OPTION_NO_FOLLOW, "--no-follow", NULL, KIND_FLAG, no_follow, "print what is there and end"),
 	ROW(OPTION_ANCHOR, "--anchor", "FILE", KIND_TEXT, anchor,
-	    "a signed head that was kept elsewhere; made if FILE is missing and the chain is intact"),
+	    "a head that was kept elsewhere: what verify --json printed before"),
 	ROW(OPTION_ROOT, "--root", "FILE", KIND_TEXT, root, "the root key; made if FILE is missing"),
 	ROW(OPTION_OUT, "--out", "DIR", KIND_TEXT, out, "where the key files of the roles go"),
 };

@@ -1,4 +1,5 @@
 #include <string.h>
+#include "json_proto.h"
 #include "mem.h"
 #include "print.h"
 
@@ -175,6 +176,37 @@ void print_json(FILE *out, const json_t *tree)
 	(void)fputc('\n', out);
 }
 
+/* JSON text stays JSON: what is dangerous can only stand inside its strings, where \u escapes are free. */
+static void add_json_escaped(struct buf *b, const char *text, size_t len)
+{
+	const unsigned char *s = (const unsigned char *)text;
+
+	for (size_t i = 0; i < len;) {
+		uint32_t c = 0;
+		size_t size = decode(s + i, len - i, &c);
+
+		if (size == 0 || !is_dangerous(c))
+			buf_add(b, s + i, size ? size : 1);
+		else if (c >= 0x10000)
+			buf_printf(b, "\\u%04x\\u%04x", 0xd7c0 + (c >> 10), 0xdc00 + (c & 0x3ff));
+		else
+			buf_printf(b, "\\u%04x", c);
+		i += size ? size : 1;
+	}
+}
+
+void print_message(FILE *out, const ProtobufCMessage *m)
+{
+	struct buf json = BUF_INIT(TEXT_MAX);
+	struct buf safe = BUF_INIT(6u * TEXT_MAX);
+
+	msg_to_json(m, 0, &json);
+	add_json_escaped(&safe, buf_str(&json), json.len);
+	(void)fprintf(out, "%s\n", buf_str(&safe));
+	buf_done(&safe);
+	buf_done(&json);
+}
+
 void print_json_error(FILE *out, const struct err *err)
 {
 	json_t *tree = json_pack("{s:s, s:s}", "detail", err->text, "code", err_row(err->code)->name);
@@ -191,5 +223,15 @@ const char *print_member(const json_t *object, const char *key, const char *fall
 {
 	const char *text = json_string_value(json_object_get(object, key));
 
-	return text ? text : fallback;
+	return text && *text ? text : fallback;
+}
+
+void print_number(const json_t *object, const char *key, char ret[24])
+{
+	const json_t *value = json_object_get(object, key);
+
+	if (json_is_integer(value))
+		(void)snprintf(ret, 24, "%lld", (long long)json_integer_value(value));
+	else
+		strcpy(ret, "-");
 }

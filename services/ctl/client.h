@@ -1,0 +1,25 @@
+/*
+ * HTTP to the admin service on loopback: the only user of libcurl here.  One thread.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdint.h>
+#include "attrs.h"
+#include "err.h"
+
+struct client_request {
+	uint16_t port;
+	const char *method;
+	const char *path;     /* "/api/servers?page=1", already escaped */
+	const char *token;    /* bearer; NULL: none */
+	const json_t *body;   /* borrowed; NULL: none */
+};
+
+/*
+ * Ask and parse the answer.  ret: the caller's, json_null() for an empty answer.
+ * An answer with a status of 400 and more comes back as its code and texts; no connection is ERR_UNAVAILABLE.
+ */
+int client_call(const struct client_request *request, json_t **ret, struct err *err) BOX_MUST_CHECK;
+/* Percent-encoded for a path segment or a query value; heap. */
+char *client_escape(const char *text) BOX_MUST_CHECK;

@@ -1,0 +1,230 @@
+/* tools, servers (from the admin service); executors, instances (from the registry's Status). */
+#include <stdio.h>
+#include "ctl.h"
+#include "json.h"
+#include "json_proto.h"
+#include "clock.h"
+#include "mem.h"
+#include "ops.h"
+#include "print.h"
+#include "session.h"
+
+static void print_servers(const json_t *servers)
+{
+	static const char *const heads[] = { "SERVER", "STATUS", "TOOLS", "ID", "DESCRIPTION" };
+	struct print_table *t = print_table_begin(heads, ARRAY_LEN(heads));
+	size_t i;
+	json_t *server;
+
+	json_array_foreach(servers, i, server) {
+		char tools[24];
+
+		print_number(server, "tool_count", tools);
+		print_table_row(t, (const char *const[]){
+					   print_member(server, "name", NULL),
+					   print_member(server, "status", NULL), tools,
+					   print_member(server, "id", NULL),
+					   print_member(server, "description", NULL) });
+	}
+	print_table_end(t, stdout);
+}
+
+enum ctl_exit cmd_servers(struct ctl *ctl)
+{
+	BOX_CLEANUP(json_decrefp) json_t *servers = NULL;
+	struct err err = { 0 };
+
+	if (session_list(ctl, "/api/servers", &servers, &err) < 0)
+		return ctl_fail(ctl, &err);
+	if (ctl->options.json)
+		print_json(stdout, servers);
+	else if (json_array_size(servers) == 0)
+		(void)puts("There are no servers yet.");
+	else
+		print_servers(servers);
+	return CTL_DONE;
+}
+
+/* All tools of all servers, each with its server's name. */
+static int load_tools(const struct ctl *ctl, json_t **ret, struct err *err)
+{
+	BOX_CLEANUP(json_decrefp) json_t *servers = NULL;
+	BOX_CLEANUP(json_decrefp) json_t *all = json_array();
+	size_t i, j;
+	json_t *server, *tool;
+	int r = session_list(ctl, "/api/servers", &servers, err);
+
+	if (r < 0)
+		return r;
+	json_array_foreach(servers, i, server) {
+		BOX_CLEANUP(json_decrefp) json_t *tools = NULL;
+		BOX_CLEANUP(mem_freep) char *path =
+			mem_printf("/api/servers/%s/tools", print_member(server, "id", ""));
+
+		r = session_list(ctl, path, &tools, err);
+		if (r < 0)
+			return r;
+		json_array_foreach(tools, j, tool)
+			(void)json_object_set(tool, "server_name", json_object_get(server, "name"));
+		(void)json_array_extend(all, tools);
+	}
+	*ret = TAKE(all);
+	return 0;
+}
+
+static void print_tools(const json_t *tools)
+{
+	static const char *const heads[] = { "TOOL", "PUBLISHED AS", "STATUS", "HEAD", "LIVE", "ENABLED",
+					     "ID" };
+	struct print_table *t = print_table_begin(heads, ARRAY_LEN(heads));
+	size_t i;
+	json_t *tool;
+
+	json_array_foreach(tools, i, tool) {
+		BOX_CLEANUP(mem_freep) char *name = mem_printf("%s/%s", print_member(tool, "server_name", "?"),
+							       print_member(tool, "name", "?"));
+		char head[24], live[24];
+
+		print_number(tool, "current_version", head);
+		print_number(tool, "live_version", live);
+		print_table_row(t, (const char *const[]){
+					   name, print_member(tool, "published_name", NULL),
+					   print_member(tool, "approval_status", NULL), head, live,
+					   json_is_true(json_object_get(tool, "enabled")) ? "yes" : "no",
+					   print_member(tool, "id", NULL) });
+	}
+	print_table_end(t, stdout);
+}
+
+enum ctl_exit cmd_tools(struct ctl *ctl)
+{
+	BOX_CLEANUP(json_decrefp) json_t *tools = NULL;
+	struct err err = { 0 };
+
+	if (load_tools(ctl, &tools, &err) < 0)
+		return ctl_fail(ctl, &err);
+	if (ctl->options.json)
+		print_json(stdout, tools);
+	else if (json_array_size(tools) == 0)
+		(void)puts("There are no tools yet.");
+	else
+		print_tools(tools);
+	return CTL_DONE;
+}
+
+/* ---- from the Status ---- */
+
+static int load_status(const struct ctl *ctl, PB(Status) **ret, struct err *err)
+{
+	BOX_CLEANUP(ops_closep) struct ops *ops = NULL;
+	int r = ops_open(ctl, NULL, &ops, err);
+
+	return r == 0 ? ops_status(ops, ret, err) : r;
+}
+
+static const char *short_role(const PB(Instance) *instance)
+{
+	return role_name((enum bus_role)instance->role);
+}
+
+static void print_instances(const PB(Status) *status)
+{
+	static const char *const heads[] = { "INSTANCE", "ROLE", "SINCE", "VERSION", "STATE" };
+	struct print_table *t = print_table_begin(heads, ARRAY_LEN(heads));
+
+	for (size_t i = 0; i < status->n_instances; i++) {
+		const PB(Instance) *in = status->instances[i];
+		char since[32];
+
+		clock_format_iso(in->since_unix_ms, since);
+		print_table_row(t, (const char *const[]){ in->instance, short_role(in), since, in->version,
+							  in->draining ? "draining"
+							  : in->stale  ? "stale"
+								       : "well" });
+	}
+	print_table_end(t, stdout);
+}
+
+enum ctl_exit cmd_instances(struct ctl *ctl)
+{
+	BOX_CLEANUP(msg_freep) PB(Status) *status = NULL;
+	struct err err = { 0 };
+
+	if (load_status(ctl, &status, &err) < 0)
+		return ctl_fail(ctl, &err);
+	if (ctl->options.json)
+		print_message(stdout, &status->base);
+	else
+		print_instances(status);
+	return CTL_DONE;
+}
+
+/* interface.md, `status --json`: instance, capacity, in_flight, layers. */
+static json_t *executor_json(const PB(Instance) *in)
+{
+	json_t *layers = NULL;
+	struct err ignored = { 0 };
+
+	if (json_load(in->layers_json.data, in->layers_json.len, &layers, &ignored) < 0)
+		layers = json_object();
+	return json_pack("{s:s, s:i, s:i, s:b, s:o}", "instance", in->instance, "capacity",
+			 (int)in->capacity, "in_flight", (int)in->in_flight, "draining", in->draining,
+			 "layers", layers);
+}
+
+/* "seccomp landlock=7 userns": the layers that are on. */
+static char *layers_text(const json_t *layers)
+{
+	struct buf b = BUF_INIT(512);
+	const char *name;
+	json_t *value;
+	size_t len;
+
+	json_object_foreach((json_t *)(uintptr_t)layers, name, value) {
+		if (!json_is_true(value) && !json_is_integer(value))
+			continue;
+		buf_printf(&b, "%s%s", b.len ? " " : "", name);
+		if (json_is_integer(value))
+			buf_printf(&b, "=%lld", (long long)json_integer_value(value));
+	}
+	return b.len ? (char *)buf_take(&b, &len) : mem_strdup("none");
+}
+
+static void print_executors(const json_t *executors)
+{
+	static const char *const heads[] = { "EXECUTOR", "RUNNING", "CAPACITY", "LAYERS" };
+	struct print_table *t = print_table_begin(heads, ARRAY_LEN(heads));
+	size_t i;
+	json_t *executor;
+
+	json_array_foreach(executors, i, executor) {
+		BOX_CLEANUP(mem_freep) char *layers = layers_text(json_object_get(executor, "layers"));
+		char running[24], capacity[24];
+
+		print_number(executor, "in_flight", running);
+		print_number(executor, "capacity", capacity);
+		print_table_row(t, (const char *const[]){ print_member(executor, "instance", NULL), running,
+							  capacity, layers });
+	}
+	print_table_end(t, stdout);
+}
+
+enum ctl_exit cmd_executors(struct ctl *ctl)
+{
+	BOX_CLEANUP(msg_freep) PB(Status) *status = NULL;
+	BOX_CLEANUP(json_decrefp) json_t *executors = json_array();
+	struct err err = { 0 };
+
+	if (load_status(ctl, &status, &err) < 0)
+		return ctl_fail(ctl, &err);
+	for (size_t i = 0; i < status->n_instances; i++)
+		if (status->instances[i]->role == MCPBOX__V1__ROLE__ROLE_EXECUTOR)
+			(void)json_array_append_new(executors, executor_json(status->instances[i]));
+	if (ctl->options.json)
+		print_json(stdout, executors);
+	else if (json_array_size(executors) == 0)
+		(void)puts("No executor is running; tools cannot be called.");
+	else
+		print_executors(executors);
+	return CTL_DONE;
+}

@@ -1,0 +1,199 @@
+/* setup, login, logout, user passwd: passwords come from a file or from the terminal without echo. */
+#include <stdio.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+#include "client.h"
+#include "crypto.h"
+#include "ctl.h"
+#include "json.h"
+#include "mem.h"
+#include "ops.h"
+#include "print.h"
+#include "session.h"
+
+#define LINE_MAX_BYTES 1024
+
+/* ---- asking a person ---- */
+
+static int read_line(FILE *in, char *ret, size_t size, struct err *err)
+{
+	if (!fgets(ret, (int)size, in))
+		return err_set(err, ERR_INVALID, "nothing was entered");
+	ret[strcspn(ret, "\r\n")] = 0;
+	return 0;
+}
+
+static int ask(const char *question, bool echo, char *ret, size_t size, struct err *err)
+{
+	struct termios before, quiet;
+	bool has_tty = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &before) == 0;
+	int r;
+
+	if (!has_tty)
+		return err_set_field(err, ERR_INVALID, NULL, "--user U --password-file F",
+				     "there is no terminal to ask at");
+	(void)fprintf(stderr, "%s: ", question);
+	quiet = before;
+	if (!echo)
+		quiet.c_lflag &= ~(tcflag_t)ECHO;
+	(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+	r = read_line(stdin, ret, size, err);
+	(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+	if (!echo)
+		(void)fputc('\n', stderr);
+	return r;
+}
+
+static int password_from_file(const char *path, char *ret, size_t size, struct err *err)
+{
+	BOX_CLEANUP(mem_freep) char *text = NULL;
+	size_t len;
+	int r;
+
+	if (strcmp(path, "-") == 0)
+		return read_line(stdin, ret, size, err);
+	r = place_read_file(path, size - 1, &text, &len, err);
+	if (r < 0)
+		return r;
+	text[strcspn(text, "\r\n")] = 0;
+	memcpy(ret, text, strlen(text) + 1);
+	crypto_wipe(text, len);
+	return 0;
+}
+
+/* is_new: a person types it twice. */
+static int get_password(const struct ctl *ctl, bool is_new, char ret[LINE_MAX_BYTES], struct err *err)
+{
+	char again[LINE_MAX_BYTES];
+	int r;
+
+	if (ctl->options.password_file)
+		return password_from_file(ctl->options.password_file, ret, LINE_MAX_BYTES, err);
+	r = ask(is_new ? "New password" : "Password", false, ret, LINE_MAX_BYTES, err);
+	if (r < 0 || !is_new)
+		return r;
+	r = ask("Again", false, again, sizeof(again), err);
+	if (r == 0 && strcmp(ret, again) != 0)
+		r = err_set(err, ERR_INVALID, "the two passwords differ");
+	crypto_wipe(again, sizeof(again));
+	return r;
+}
+
+static int get_user(const struct ctl *ctl, char ret[LINE_MAX_BYTES], struct err *err)
+{
+	if (!ctl->options.user)
+		return ask("User", true, ret, LINE_MAX_BYTES, err);
+	if (strlen(ctl->options.user) >= LINE_MAX_BYTES)
+		return err_set(err, ERR_INVALID, "that user name is too long");
+	strcpy(ret, ctl->options.user);
+	return 0;
+}
+
+/* ---- commands ---- */
+
+/* POST {username, password}; the password leaves memory afterwards. */
+static int post_credentials(const struct ctl *ctl, const char *path, bool is_new, char user[LINE_MAX_BYTES],
+			    json_t **ret, struct err *err)
+{
+	char password[LINE_MAX_BYTES];
+	BOX_CLEANUP(json_decrefp) json_t *body = NULL;
+	struct client_request rq = { .port = ctl->place.admin_port, .method = "POST", .path = path };
+	int r = get_user(ctl, user, err);
+
+	if (r == 0)
+		r = get_password(ctl, is_new, password, err);
+	if (r == 0) {
+		body = json_pack("{s:s, s:s}", "username", user, "password", password);
+		rq.body = body;
+		r = body ? client_call(&rq, ret, err)
+			 : err_set(err, ERR_INVALID, "user and password must be UTF-8");
+	}
+	crypto_wipe(password, sizeof(password));
+	return r;
+}
+
+enum ctl_exit cmd_setup(struct ctl *ctl)
+{
+	char user[LINE_MAX_BYTES];
+	BOX_CLEANUP(json_decrefp) json_t *answer = NULL;
+	struct err err = { 0 };
+
+	if (post_credentials(ctl, "/auth/setup", true, user, &answer, &err) < 0)
+		return ctl_fail(ctl, &err);
+	if (ctl->options.json)
+		print_json(stdout, answer);
+	else
+		(void)printf("Made the first admin, %s.  Next: mcpboxctl login --user %s\n", user, user);
+	return CTL_DONE;
+}
+
+enum ctl_exit cmd_login(struct ctl *ctl)
+{
+	char user[LINE_MAX_BYTES];
+	BOX_CLEANUP(json_decrefp) json_t *tokens = NULL;
+	struct err err = { 0 };
+	int r = post_credentials(ctl, "/auth/login", false, user, &tokens, &err);
+
+	if (r == 0)
+		r = session_keep(ctl, tokens, &err);
+	if (r < 0)
+		return ctl_fail(ctl, &err);
+	if (ctl->options.json)
+		print_json(stdout, tokens);
+	else
+		(void)printf("Logged in as %s.\n", user);
+	return CTL_DONE;
+}
+
+enum ctl_exit cmd_logout(struct ctl *ctl)
+{
+	BOX_CLEANUP(mem_freep) char *token = session_refresh_token(ctl);
+	BOX_CLEANUP(json_decrefp) json_t *body = json_object();
+	BOX_CLEANUP(json_decrefp) json_t *answer = NULL;
+	struct err err = { 0 };
+	int r;
+
+	if (token)
+		(void)json_object_set_new(body, "refresh_token", json_string(token));
+	r = session_call(ctl, "POST", "/auth/logout", body, &answer, &err);
+	session_forget(ctl);
+	if (r < 0)
+		return ctl_fail(ctl, &err);
+	if (ctl->options.json)
+		print_json(stdout, answer);
+	else
+		(void)puts("Logged out.");
+	return CTL_DONE;
+}
+
+static int set_password(const struct ctl *ctl, const char *user, const char *password,
+			ProtobufCMessage **ret, struct err *err)
+{
+	PB(SetPasswordRequest) rq = MCPBOX__V1__SET_PASSWORD_REQUEST__INIT;
+	BOX_CLEANUP(ops_closep) struct ops *ops = NULL;
+	int r = ops_open(ctl, NULL, &ops, err);
+
+	rq.username = (char *)(uintptr_t)user;
+	rq.password = pb_text(password);
+	return r == 0 ? ops_ask(ops, MSG_SET_PASSWORD, &rq.base, ret, err) : r;
+}
+
+enum ctl_exit cmd_user_passwd(struct ctl *ctl)
+{
+	char password[LINE_MAX_BYTES] = { 0 };
+	BOX_CLEANUP(msg_freep) ProtobufCMessage *reply = NULL;
+	struct err err = { 0 };
+	int r = get_password(ctl, true, password, &err);
+
+	if (r == 0)
+		r = set_password(ctl, ctl->args[0], password, &reply, &err);
+	crypto_wipe(password, sizeof(password));
+	if (r < 0)
+		return ctl_fail(ctl, &err);
+	if (ctl->options.json)
+		print_message(stdout, reply);
+	else
+		(void)printf("Set the password of %s; that user is logged out everywhere.\n", ctl->args[0]);
+	return CTL_DONE;
+}

@@ -1,0 +1,70 @@
+#include <string.h>
+#include "find.h"
+#include "json.h"
+#include "mem.h"
+#include "parse.h"
+#include "print.h"
+#include "session.h"
+
+static int keep(struct target *t, enum target_kind kind, const char *id, struct err *err)
+{
+	if (!text_is_uuid(id))
+		return err_set(err, ERR_INVALID, "'%.80s' is no id", id);
+	t->kind = kind;
+	(void)snprintf(t->id, sizeof(t->id), "%s", id);
+	return 0;
+}
+
+/* The id of the item with that name; NULL when there is none. */
+static const char *id_by_name(const json_t *items, const char *name, size_t len)
+{
+	size_t i;
+	json_t *item;
+
+	json_array_foreach(items, i, item) {
+		const char *have = print_member(item, "name", "");
+
+		if (strlen(have) == len && memcmp(have, name, len) == 0)
+			return print_member(item, "id", NULL);
+	}
+	return NULL;
+}
+
+static int find_by_names(const struct ctl *ctl, const char *x, const char *slash, struct target *ret,
+			 struct err *err)
+{
+	BOX_CLEANUP(json_decrefp) json_t *servers = NULL;
+	BOX_CLEANUP(json_decrefp) json_t *tools = NULL;
+	BOX_CLEANUP(mem_freep) char *path = NULL;
+	const char *id;
+	int r = session_list(ctl, "/api/servers", &servers, err);
+
+	if (r < 0)
+		return r;
+	id = id_by_name(servers, x, (size_t)(slash - x));
+	if (!id)
+		return err_set(err, ERR_NOT_FOUND, "there is no server '%.*s'", (int)(slash - x), x);
+	path = mem_printf("/api/servers/%s/tools", id);
+	r = session_list(ctl, path, &tools, err);
+	if (r < 0)
+		return r;
+	id = id_by_name(tools, slash + 1, strlen(slash + 1));
+	if (!id)
+		return err_set(err, ERR_NOT_FOUND, "there is no tool '%s'", x);
+	return keep(ret, TARGET_TOOL, id, err);
+}
+
+int find_target(const struct ctl *ctl, const char *x, struct target *ret, struct err *err)
+{
+	static const char host[] = "host:";
+	const char *slash = strchr(x, '/');
+
+	if (strncmp(x, host, strlen(host)) == 0)
+		return keep(ret, TARGET_HOST, x + strlen(host), err);
+	if (slash)
+		return find_by_names(ctl, x, slash, ret, err);
+	if (text_is_uuid(x))
+		return keep(ret, TARGET_TOOL, x, err);
+	return err_set_field(err, ERR_INVALID, NULL, "a tool's id, server/tool, or host:REQUEST_ID",
+			     "'%.80s' names nothing that can be decided", x);
+}

@@ -1,0 +1,131 @@
+#include <string.h>
+#include <unistd.h>
+#include "client.h"
+#include "json.h"
+#include "mem.h"
+#include "session.h"
+
+#define TOKEN_FILE_MAX 4096
+#define PAGE_SIZE      100
+#define PAGES_MAX      1000
+
+static char *token_path(const struct ctl *ctl)
+{
+	return place_path(&ctl->place, "ctl/token");
+}
+
+/* A member of the token file, heap; NULL when there is none. */
+static char *kept(const struct ctl *ctl, const char *key)
+{
+	BOX_CLEANUP(mem_freep) char *path = token_path(ctl);
+	BOX_CLEANUP(mem_freep) char *text = NULL;
+	BOX_CLEANUP(json_decrefp) json_t *tree = NULL;
+	struct err ignored = { 0 };
+	const char *value;
+	size_t len;
+
+	if (place_read_file(path, TOKEN_FILE_MAX, &text, &len, &ignored) < 0 ||
+	    json_load(text, len, &tree, &ignored) < 0)
+		return NULL;
+	value = json_string_value(json_object_get(tree, key));
+	return value ? mem_strdup(value) : NULL;
+}
+
+char *session_refresh_token(const struct ctl *ctl)
+{
+	return kept(ctl, "refresh_token");
+}
+
+int session_keep(const struct ctl *ctl, const json_t *tokens, struct err *err)
+{
+	BOX_CLEANUP(mem_freep) char *path = token_path(ctl);
+	BOX_CLEANUP(json_decrefp) json_t *file =
+		json_pack("{s:O, s:O}", "access_token", json_object_get(tokens, "access_token"),
+			  "refresh_token", json_object_get(tokens, "refresh_token"));
+	BOX_CLEANUP(mem_freep) char *text = NULL;
+	size_t len;
+
+	if (!file)
+		return err_set(err, ERR_UNAVAILABLE, "the admin service answered without tokens");
+	text = json_dump(file, &len);
+	return place_write_file(path, text, len, err);
+}
+
+void session_forget(const struct ctl *ctl)
+{
+	BOX_CLEANUP(mem_freep) char *path = token_path(ctl);
+
+	(void)unlink(path);
+}
+
+static int refresh(const struct ctl *ctl, struct err *err)
+{
+	BOX_CLEANUP(mem_freep) char *token = session_refresh_token(ctl);
+	BOX_CLEANUP(json_decrefp) json_t *body = NULL;
+	BOX_CLEANUP(json_decrefp) json_t *tokens = NULL;
+	struct client_request rq = {
+		.port = ctl->place.admin_port, .method = "POST", .path = "/auth/refresh",
+	};
+	int r;
+
+	if (!token)
+		return -ERR_UNAUTHENTICATED;
+	body = json_pack("{s:s}", "refresh_token", token);
+	rq.body = body;
+	r = client_call(&rq, &tokens, err);
+	return r == 0 ? session_keep(ctl, tokens, err) : r;
+}
+
+static int not_logged_in(const struct ctl *ctl, struct err *err)
+{
+	if (ctl->place.token)
+		return err_set(err, ERR_UNAUTHENTICATED, "MCPBOX_TOKEN is not, or no longer, valid");
+	return err_set_field(err, ERR_UNAUTHENTICATED, NULL, "mcpboxctl login", "not logged in");
+}
+
+static int call_once(const struct ctl *ctl, const char *method, const char *path, const json_t *body,
+		     json_t **ret, struct err *err)
+{
+	BOX_CLEANUP(mem_freep) char *token =
+		ctl->place.token ? mem_strdup(ctl->place.token) : kept(ctl, "access_token");
+	const struct client_request rq = {
+		.port = ctl->place.admin_port,
+		.method = method,
+		.path = path,
+		.token = token,
+		.body = body,
+	};
+
+	return token ? client_call(&rq, ret, err) : -ERR_UNAUTHENTICATED;
+}
+
+int session_call(const struct ctl *ctl, const char *method, const char *path, const json_t *body,
+		 json_t **ret, struct err *err)
+{
+	int r = call_once(ctl, method, path, body, ret, err);
+
+	if (r == -ERR_UNAUTHENTICATED && !ctl->place.token && refresh(ctl, err) == 0)
+		r = call_once(ctl, method, path, body, ret, err);
+	return r == -ERR_UNAUTHENTICATED ? not_logged_in(ctl, err) : r;
+}
+
+int session_list(const struct ctl *ctl, const char *path, json_t **ret, struct err *err)
+{
+	BOX_CLEANUP(json_decrefp) json_t *all = json_array();
+	json_int_t pages = 1;
+
+	for (json_int_t page = 1; page <= pages && page <= PAGES_MAX; page++) {
+		BOX_CLEANUP(json_decrefp) json_t *answer = NULL;
+		BOX_CLEANUP(mem_freep) char *full =
+			mem_printf("%s%cpage=%lld&page_size=%d", path, strchr(path, '?') ? '&' : '?',
+				   (long long)page, PAGE_SIZE);
+		int r = session_call(ctl, "GET", full, NULL, &answer, err);
+
+		if (r < 0)
+			return r;
+		(void)json_array_extend(all, json_object_get(answer, "items"));
+		pages = json_integer_value(json_object_get(answer, "pages"));
+	}
+	*ret = TAKE(all);
+	return 0;
+}
