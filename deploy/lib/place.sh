@@ -1,0 +1,92 @@
+# Where an instance lives: $data, its directories, its lock and its remembered configuration.
+# shellcheck shell=sh
+
+say() { printf 'mcpbox: %s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
+die_usage() { say "$*"; exit 2; }
+
+is_root() { [ "$(id -u)" = 0 ]; }
+
+# place_find GIVEN: sets $data and $app.
+place_find() {
+	if [ -n "$1" ]; then
+		data=$1
+	elif [ -n "${MCPBOX_DATA:-}" ]; then
+		data=$MCPBOX_DATA
+	elif is_root; then
+		data=/var/lib/mcpbox
+	else
+		data=${XDG_STATE_HOME:-$HOME/.local/state}/mcpbox
+	fi
+	case $data in
+	/*) ;;
+	*) data=$PWD/$data ;;
+	esac
+	app=$data/app
+	# A path of a unix socket ends at 107 bytes.
+	[ "${#data}" -le 80 ] || die "$data is too long a path for a data directory (80 bytes at most)"
+}
+
+# One `up` or `down` at a time; the lock goes with this process.
+place_lock() {
+	mkdir -p "$data"
+	exec 9>"$data/.lock"
+	flock -n 9 || { say "waiting for another ./mcpbox on $data"; flock 9; }
+}
+
+# place_dir PATH MODE OWNER GROUP
+place_dir() {
+	[ -d "$1" ] || mkdir -p "$1"
+	chmod "$2" "$1"
+	if is_root; then chown "$3:$4" "$1"; fi
+}
+
+place_make() {
+	place_dir "$data" 0755 root root
+	# Shared by all accounts; the sticky bit keeps each to its own files.
+	place_dir "$data/run" 1771 root mcpbox
+	place_dir "$data/log" 1770 root mcpbox
+	place_dir "$data/env" 0711 root root
+	place_dir "$data/keys" 0711 root root
+	place_dir "$data/ctl" 0700 root root
+	place_dir "$data/spool" 0711 root root
+	place_dir "$data/spool/gateway" 0700 mcpbox-gateway mcpbox-gateway
+	place_dir "$data/spool/egress-proxy" 0700 mcpbox-egress-proxy mcpbox-egress-proxy
+	place_dir "$data/pg" 0700 mcpbox-postgres mcpbox-postgres
+	place_dir "$data/run/pg" 0750 mcpbox-postgres mcpbox-registry
+	# The only path between executor and egress-proxy; setgid gives the socket the shared group.
+	place_dir "$data/run/egress" 2750 mcpbox-egress-proxy mcpbox-call
+	place_reachable
+}
+
+# Accounts must be able to walk to the data directory.
+place_reachable() {
+	is_root || return 0
+	run_as mcpbox-gateway test -x "$data/keys" ||
+		die "the accounts of the services cannot reach $data; choose another --data or open the directories above it"
+}
+
+place_purge() {
+	[ -e "$data/config.env" ] || die "$data does not look like a data directory of MCPBox; nothing is deleted"
+	for name in app app.new env keys ctl spool pg run log config.env .lock; do
+		rm -rf "${data:?}/$name"
+	done
+	rmdir "$data" 2>/dev/null || say "$data holds files that are not ours; they stay"
+}
+
+# config_get NAME: the remembered value, empty when there is none.
+config_get() {
+	[ -r "$data/config.env" ] || return 0
+	sed -n "s/^$1=//p" "$data/config.env" | head -n 1
+}
+
+# config_set NAME VALUE: an empty value forgets the name.
+config_set() {
+	touch "$data/config.env"
+	[ "$(config_get "$1")" != "$2" ] || return 0
+	{
+		grep -v "^$1=" "$data/config.env" || true
+		[ -z "$2" ] || printf '%s=%s\n' "$1" "$2"
+	} | sort >"$data/config.env.new"
+	mv "$data/config.env.new" "$data/config.env"
+}

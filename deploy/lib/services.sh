@@ -1,0 +1,106 @@
+# Starting and stopping: one mcpbox-supervisor per service (services/supervisor/README.md).
+# shellcheck shell=sh
+
+# A supervisor holds its lock as long as it lives; pid files alone prove nothing.
+supervisor_alive() {
+	[ -e "$data/run/$1.lock" ] && ! flock -n "$data/run/$1.lock" true
+}
+
+# state_get SERVICE KEY
+state_get() {
+	sed -n "s/^$2=//p" "$data/run/$1.state" 2>/dev/null || true
+}
+
+executor_names() {
+	number=1
+	while [ "$number" -le "$(config_get MCPBOX_EXECUTORS)" ]; do
+		echo "executor-$number"
+		number=$((number + 1))
+	done
+}
+
+service_names() {
+	echo postgres registry egress-proxy $(executor_names) gateway admin
+}
+
+# Prints why and ends `up`.
+service_failed() {
+	say "$1 did not start; its last log lines:"
+	tail -n 20 "$data/log/$1.log" >&2 2>/dev/null || true
+	exit 1
+}
+
+# service_start SERVICE [SUPERVISOR-OPTION...] -- PROGRAM...: leaves alone what runs as it should.
+service_start() {
+	name=$1
+	shift
+	tag=$({ cat "$data/env/$name.env" "$app/.hash"; cat "$data/env/$name".MCPBOX_* 2>/dev/null || true; echo "$@"; } | sha256sum | cut -c1-16)
+	[ "$name" != postgres ] || tag=$(echo "$@" | sha256sum | cut -c1-16)
+	if supervisor_alive "$name"; then
+		[ "$(state_get "$name" tag)" != "$tag" ] || [ "$(state_get "$name" ready)" != 1 ] || return 0
+		service_stop "$name"
+	fi
+	say "starting $name"
+	status=0
+	run_as "$(account_of "$name")" "$app/libexec/mcpbox/mcpbox-supervisor" --name "$name" --run "$data/run" \
+		--log "$data/log/$name.log" --env "$data/env/$name.env" --tag "$tag" "$@" || status=$?
+	[ "$status" -eq 0 ] || service_failed "$name"
+}
+
+service_run_binary() {
+	settings_env "$1"
+	service_start "$1" -- "$app/libexec/mcpbox/mcpbox-${1%-[0-9]}"
+}
+
+services_start() {
+	supervisor_alive gateway || settings_port_free MCPBOX_GATEWAY_PORT gateway
+	supervisor_alive admin || settings_port_free MCPBOX_ADMIN_PORT admin
+	services_stop_surplus
+	service_run_binary registry
+	# The rest waits for the registry only, so it may start at the same time.
+	pids=
+	for name in egress-proxy $(executor_names) gateway admin; do
+		service_run_binary "$name" &
+		pids="$pids $!"
+	done
+	for pid in $pids; do
+		wait "$pid" || exit 1
+	done
+}
+
+# Executors beyond the number asked for.
+services_stop_surplus() {
+	for lock in "$data"/run/executor-*.lock; do
+		name=$(basename "$lock" .lock)
+		if [ "$name" != 'executor-*' ] && ! executor_names | grep -qx "$name"; then
+			service_stop "$name"
+			rm -f "$lock" "$data/env/$name.env" "$data/log/$name.log"
+		fi
+	done
+}
+
+# Asks the supervisor, which drains its service; the lock tells when it is gone.
+service_stop() {
+	supervisor_alive "$1" || return 0
+	pid=$(state_get "$1" supervisor)
+	[ -z "$pid" ] || kill -TERM "$pid" 2>/dev/null || true
+	if ! flock -w 30 "$data/run/$1.lock" true; then
+		say "$1 does not drain; killing it"
+		[ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null || true
+		flock -w 5 "$data/run/$1.lock" true || die "$1 (pid $pid) cannot be stopped"
+	fi
+	rm -f "$data/run/$1.state"
+}
+
+# The doors first, what they stand on last.
+services_stop() {
+	executors=$(for lock in "$data"/run/executor-*.lock; do basename "$lock" .lock; done)
+	for stage in 'gateway admin' "$executors" 'egress-proxy' 'registry' 'postgres'; do
+		pids=
+		for name in $stage; do
+			service_stop "$name" &
+			pids="$pids $!"
+		done
+		for pid in $pids; do wait "$pid"; done
+	done
+}

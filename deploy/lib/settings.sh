@@ -1,0 +1,155 @@
+# What the services are told: remembered settings, ports, keys, one environment file per service.
+# shellcheck shell=sh
+
+# Read by this script or by tools beside the services, never passed on.
+own_settings='MCPBOX_DATA MCPBOX_TOKEN MCPBOX_CACHE MCPBOX_ENCRYPTION_KEY MCPBOX_ENCRYPTION_KEY_FILE'
+
+# settings_take EXECUTORS: remembers what the environment and the command line give.
+settings_take() {
+	settings_take_environment
+	[ -z "$1" ] || settings_take_executors "$1"
+	settings_default MCPBOX_EXECUTORS 1
+	settings_default MCPBOX_GATEWAY_PORT 8000
+	settings_default MCPBOX_ADMIN_PORT 3000
+	settings_bus_port
+}
+
+settings_take_executors() {
+	case $1 in
+	*[!0-9]* | '' | 0 | ??*) die_usage "--executors wants a number from 1 to 9" ;;
+	esac
+	config_set MCPBOX_EXECUTORS "$1"
+}
+
+settings_default() {
+	[ -n "$(config_get "$1")" ] || config_set "$1" "$2"
+}
+
+settings_take_environment() {
+	for name in $(env | sed -n 's/^\(MCPBOX_[A-Z0-9_]*\)=.*/\1/p' | sort -u); do
+		case " $own_settings " in
+		*" $name "*) continue ;;
+		esac
+		settings_is_known "$name" || { say "no service reads $name; it is ignored"; continue; }
+		value=$(printenv "$name" || true)
+		case $value in
+		*'
+'*) die "$name has more than one line" ;;
+		esac
+		case $name in
+		*_FILE) [ -z "$value" ] || value=$(realpath "$value") || die "$name: no such file" ;;
+		esac
+		config_set "$name" "$value"
+	done
+}
+
+settings_is_known() {
+	cat "$app"/share/mcpbox/settings/* | grep -qx -e "$1" -e "${1%_FILE}"
+}
+
+# Three ports in a row for the registry.  A remembered one that somebody else has taken is replaced, one that
+# was asked for is not.
+settings_bus_port() {
+	supervisor_alive registry && return 0
+	addr=$(config_get MCPBOX_REGISTRY_ADDR)
+	if [ -n "$addr" ] && ports_free "${addr##*:}"; then
+		return 0
+	fi
+	[ -z "${MCPBOX_REGISTRY_ADDR:-}" ] ||
+		die "MCPBOX_REGISTRY_ADDR=$addr: one of the ports ${addr##*:} and the two after it is in use"
+	port=8100
+	if [ "$data" != /var/lib/mcpbox ]; then
+		port=$((10000 + $(printf '%s' "$data" | cksum | cut -d' ' -f1) % 6000 * 3))
+	fi
+	while ! ports_free "$port"; do port=$((port + 3)); done
+	config_set MCPBOX_REGISTRY_ADDR "127.0.0.1:$port"
+}
+
+ports_free() {
+	[ -z "$(ss -Hltn "sport >= :$1 and sport <= :$(($1 + 2))")" ]
+}
+
+# settings_port_free NAME SERVICE: names who has the port that SERVICE is going to open.
+settings_port_free() {
+	port=$(config_get "$1")
+	case $port in
+	'' | *[!0-9]*) die "$1 is no port: '$port'" ;;
+	esac
+	holder=$(ss -Hltnp "sport = :$port" | sed -n 's/.*users:(("\([^"]*\)",pid=\([0-9]*\).*/ by \1 (pid \2)/p' | head -n 1)
+	[ -z "$(ss -Hltn "sport = :$port")" ] ||
+		die "port $port is in use$holder; give $2 another one with $1=PORT ./mcpbox up"
+}
+
+# The root key and one key file per role, each readable to its account alone.
+settings_keys() {
+	settings_given_key
+	"$app/libexec/mcpbox/mcpboxctl" keys init --root "$data/keys/root.key" --out "$data/keys" >/dev/null ||
+		die "the keys could not be made"
+	chmod 0600 "$data"/keys/*.key
+	is_root || return 0
+	chown mcpbox-registry: "$data/keys/root.key"
+	for role in gateway executor admin; do
+		chown "mcpbox-$role:" "$data/keys/$role.key"
+	done
+	chown mcpbox-egress-proxy: "$data/keys/egress.key"
+}
+
+settings_given_key() {
+	key=${MCPBOX_ENCRYPTION_KEY:-}
+	if [ -z "$key" ] && [ -n "${MCPBOX_ENCRYPTION_KEY_FILE:-}" ]; then
+		key=$(cat "$MCPBOX_ENCRYPTION_KEY_FILE") || die "MCPBOX_ENCRYPTION_KEY_FILE cannot be read"
+	fi
+	[ -n "$key" ] || return 0
+	if [ -e "$data/keys/root.key" ]; then
+		[ "$key" = "$(cat "$data/keys/root.key")" ] || die "MCPBOX_ENCRYPTION_KEY is not the key that this instance's data was made with"
+		return 0
+	fi
+	(umask 077 && printf '%s\n' "$key" >"$data/keys/root.key")
+}
+
+# settings_env SERVICE: writes $data/env/SERVICE.env from what its table names.
+settings_env() {
+	known=$app/share/mcpbox/settings/${1%-[0-9]}
+	{
+		settings_internal "$1" | while IFS= read -r line; do
+			name=${line%%=*}
+			grep -qx -e "$name" -e "${name%_FILE}" "$known" && printf '%s\n' "$line" || true
+		done
+		[ ! -r "$data/config.env" ] || while IFS= read -r line; do
+			name=${line%%=*}
+			if grep -qx -e "$name" -e "${name%_FILE}" "$known"; then settings_line "$1" "$name" "${line#*=}"; fi
+		done <"$data/config.env"
+	} >"$data/env/$1.env.new"
+	chmod 0600 "$data/env/$1.env.new"
+	if is_root; then chown "$(account_of "$1"):" "$data/env/$1.env.new"; fi
+	mv "$data/env/$1.env.new" "$data/env/$1.env"
+}
+
+# A file that the operator names may lie where the service's account cannot read it: it gets a copy.
+settings_line() {
+	case $2 in
+	*_FILE)
+		copy=$data/env/$1.$2
+		if [ -r "$3" ]; then
+			install -m 0600 "$3" "$copy"
+			if is_root; then chown "$(account_of "$1"):" "$copy"; fi
+		fi
+		printf '%s=%s\n' "$2" "$copy"
+		;;
+	*) printf '%s=%s\n' "$2" "$3" ;;
+	esac
+}
+
+# settings_internal SERVICE: what `up` itself decides.  Each service takes the lines that its table names.
+settings_internal() {
+	role=${1%-[0-9]}
+	cat <<-EOF
+	MCPBOX_KEYS_FILE=$data/keys/${role%-proxy}.key
+	MCPBOX_ENCRYPTION_KEY_FILE=$data/keys/root.key
+	MCPBOX_REGISTRY_DB_URL=host=$data/run/pg dbname=mcpbox user=mcpbox
+	MCPBOX_SPOOL_DIR=$data/spool/$role
+	MCPBOX_EGRESS_SOCKET=$data/run/egress/egress.sock
+	MCPBOX_WORKER_PATH=$app/libexec/mcpbox/mcpbox-worker
+	MCPBOX_RUNTIME_DIR=$app/share/mcpbox/runtime
+	EOF
+}
