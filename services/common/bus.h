@@ -116,8 +116,9 @@ struct bus_route {
 	uint32_t right;                      /* the service's own enum, judged by authorize */
 	bus_handler *handler;
 };
-enum bus_refusal { /* causes: counted, audited at most once a minute each, never answered */
-	REFUSED_SHAPE, REFUSED_SEAL, REFUSED_REPLAY, REFUSED_VERSION, REFUSED_PEERS_FULL, REFUSED_COUNT
+enum bus_refusal { /* causes: counted, audited at most once a minute each, never answered (but ROLE: DENIED) */
+	REFUSED_SHAPE, REFUSED_SEAL, REFUSED_REPLAY, REFUSED_VERSION, REFUSED_PEERS_FULL, REFUSED_ROLE,
+	REFUSED_COUNT
 };
 struct bus_server {
 	const char *listen;                  /* "tcp://127.0.0.1:0" */

@@ -1,0 +1,84 @@
+/*
+ * What the files of the bus share; nobody else includes it.
+ *
+ *	bus.c         identity, addresses, life
+ *	bus_client.c  slots, channels, asking          (struct client)
+ *	bus_server.c  answering, replay, refusals      (struct answering)
+ *	bus_news.c    publish, subscribe, status, time (struct news)
+ *	bus_lease.c   announcing this instance         (struct lease)
+ *
+ * Locks are leaves: none of them is held while another is taken, nor over a call into nng.  The two
+ *that are say so where they are declared (struct news).
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include "bus.h"
+
+/* The REQ protocol's own header lies inside the size that nng judges. */
+#define BUS_RECV_MAX   (FRAME_MAX + 64u)
+#define BUS_STACK_SIZE (2u * 1024 * 1024)
+#define PLACES_MAX     8
+
+struct client;
+struct answering;
+struct news;
+struct lease;
+
+struct place {
+	char host[BUS_ADDR_SIZE - 16]; /* "tcp://127.0.0.1": scheme and host */
+	uint16_t port;                 /* of the work socket */
+};
+
+struct bus {
+	const struct keys *keys;
+	enum bus_role self;
+	char instance[64];
+	uint8_t boot_id[BOOT_ID_SIZE];
+	_Atomic uint64_t counter; /* of the frames of this process, over all peers */
+	struct place places[PLACES_MAX];
+	uint32_t place_count;
+	_Atomic uint32_t place; /* the one that answered last */
+	atomic_bool is_stopping;
+
+	struct client *client;
+	struct answering *answering;
+	struct news *news;
+	struct lease *lease;
+};
+
+static inline uint64_t bus_next_counter(struct bus *b)
+{
+	return atomic_fetch_add(&b->counter, 1) + 1;
+}
+
+/* The given one, or the service on its own account. */
+const PB(Principal) * bus_principal(const PB(Principal) * given);
+/* A thread with room to unpack messages.  Its name shows in ps. */
+pthread_t bus_thread(const char *name, void *(*run)(void *), void *arg);
+/* A mutex and a condition on the monotonic clock. */
+void bus_sync_init(pthread_mutex_t *lock, pthread_cond_t *cond);
+/* Wait for at most ms; spurious returns happen. */
+void bus_sync_wait(pthread_mutex_t *lock, pthread_cond_t *cond, uint32_t ms);
+
+int client_start(struct bus *b, uint32_t slots, struct err *err) BOX_MUST_CHECK;
+void client_stop(struct bus *b);
+
+void answering_init(struct bus *b);
+void answering_stop(struct bus *b);
+/* Addresses that this process serves on, for the lease; "" while it does not. */
+void answering_addrs(struct bus *b, char ret_control[BUS_ADDR_SIZE], char ret_work[BUS_ADDR_SIZE]);
+
+void news_init(struct bus *b);
+void news_stop(struct bus *b);
+/* A sealed reply of the registry came in, from this start of it. */
+void news_registry_heard(struct bus *b, const uint8_t boot_id[BOOT_ID_SIZE]);
+/* A Status that was asked for, hence fresh.  -ERR_DENIED when its signature is wrong. */
+int news_take_reply(struct bus *b, const PB(SignedStatus) * status) BOX_MUST_CHECK;
+/* Ask GetStatus and take the reply. */
+int news_ask_status(struct bus *b, struct err *err) BOX_MUST_CHECK;
+
+void lease_stop(struct bus *b);
