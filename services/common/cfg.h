@@ -6,7 +6,8 @@
  *	};
  *
  * A bad start reports all bad values.  A row with CFG_FILE_ALLOWED may come from NAME_FILE.  Secrets
- * print as "(set)".  Strings are heap, freed by cfg_free().
+ * print as "(set)".  Strings are heap, freed by cfg_free().  An empty variable counts as unset: compose
+ * files pass those on.
  */
 #pragma once
 
@@ -38,7 +39,14 @@ struct cfg_row {
 #define CFG(type, name, kind, field, fallback, min, max, flags, meaning)                           \
 	{ (name), (kind), offsetof(type, field), (fallback), (min), (max), (flags), (meaning) }
 
-/* Reads all rows into `into` (zeroed by the caller).  Prints every bad value to stderr, one per line. */
+/* A row of every table; the field is a char *.  service_init() opens the log with it. */
+#define CFG_LOG_LEVEL_NAME "MCPBOX_LOG_LEVEL"
+#define CFG_LOG_LEVEL(type, field)                                                                 \
+	CFG(type, CFG_LOG_LEVEL_NAME, CFG_STRING, field, "info", 0, 0, 0,                          \
+	    "least level that is logged: debug, info, warn, error")
+
+/* Reads all rows into `into` (zeroed by the caller).  Prints every bad value to stderr, one per line; after
+ * a failure `into` holds nothing to free. */
 int cfg_load(const struct cfg_row *rows, size_t count, void *into) BOX_MUST_CHECK;
 void cfg_free(const struct cfg_row *rows, size_t count, void *from);
 /* --print-config: name, value, meaning, tab-separated, one row a line; unset prints "". */

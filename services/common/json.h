@@ -34,6 +34,19 @@ int json_scan(const void *text, size_t len, struct err *err) BOX_MUST_CHECK;
  * names: count C strings; ret[i].at is NULL where absent.  A name that occurs twice: -ERR_INVALID. */
 int json_scan_members(const void *text, size_t len, const char *const *names, size_t count,
 		      struct json_span *ret, struct err *err) BOX_MUST_CHECK;
+/*
+ * Call fn for each member of an object, or each element of an array, in order; spans are raw.  The whole text is
+ * judged on the way, so fn may have been called before a fault shows.  Stops at fn's first negative result and
+ * returns it.
+ */
+typedef int json_member_fn(void *arg, struct json_span key, struct json_span value, struct err *err);
+typedef int json_element_fn(void *arg, struct json_span value, struct err *err);
+int json_each_member(const void *text, size_t len, json_member_fn *fn, void *arg, struct err *err)
+	BOX_MUST_CHECK;
+int json_each_element(const void *text, size_t len, json_element_fn *fn, void *arg, struct err *err)
+	BOX_MUST_CHECK;
+/* Is key (a raw span of a string) this name?  Escapes count as what they stand for. */
+bool json_key_is(struct json_span key, const char *name);
 /* A span that is a JSON string -> heap C string with len (may hold NUL: then -ERR_INVALID). */
 int json_span_string(struct json_span span, char **ret, size_t *ret_len) BOX_MUST_CHECK;
 struct buf;

@@ -276,8 +276,7 @@ int json_scan(const void *text, size_t len, struct err *err)
 	return 0;
 }
 
-/* Names with escapes in them are the same names: "\u0069d" is "id". */
-static bool name_equals(struct json_span key, const char *name)
+bool json_key_is(struct json_span key, const char *name)
 {
 	BOX_CLEANUP(mem_freep) char *decoded = NULL;
 	size_t len = strlen(name);
@@ -285,6 +284,18 @@ static bool name_equals(struct json_span key, const char *name)
 	if (!memchr(key.at, '\\', key.len))
 		return key.len == len + 2 && memcmp(key.at + 1, name, len) == 0;
 	return json_span_string(key, &decoded, &len) == 0 && strcmp(decoded, name) == 0;
+}
+
+static bool scan_spanned_value(struct scan *s, struct json_span *ret)
+{
+	const uint8_t *from;
+
+	skip_space(s);
+	from = s->p;
+	if (!scan_value(s))
+		return false;
+	*ret = (struct json_span){ (const char *)from, (size_t)(s->p - from) };
+	return true;
 }
 
 /* Key and value of one member; both spans raw. */
@@ -302,59 +313,102 @@ static bool scan_member(struct scan *s, struct json_span *ret_key, struct json_s
 	skip_space(s);
 	if (!accept(s, ':'))
 		return fault(s, "':' expected");
+	return scan_spanned_value(s, ret_value);
+}
+
+/* The outer container of a walk: opens it; *ret_is_empty when it closed at once. */
+static bool walk_open(struct scan *s, bool is_object, bool *ret_is_empty)
+{
 	skip_space(s);
-	from = s->p;
-	if (!scan_value(s))
+	if (peek(s) != (is_object ? '{' : '['))
+		return fault(s, is_object ? "object expected" : "array expected");
+	if (!open_container(s, is_object))
 		return false;
-	*ret_value = (struct json_span){ (const char *)from, (size_t)(s->p - from) };
+	skip_space(s);
+	*ret_is_empty = accept(s, is_object ? '}' : ']');
 	return true;
 }
 
-static bool keep_member(struct scan *s, struct json_span key, struct json_span value,
-			const char *const *names, size_t count, struct json_span *ret)
+static bool walk_close(struct scan *s, int bracket)
 {
-	for (size_t i = 0; i < count; i++) {
-		if (!name_equals(key, names[i]))
-			continue;
-		if (ret[i].at)
-			return fault(s, "member occurs twice");
-		ret[i] = value;
-	}
-	return true;
-}
-
-static bool scan_members(struct scan *s, const char *const *names, size_t count,
-			 struct json_span *ret)
-{
-	struct json_span key, value;
-
-	skip_space(s);
-	if (peek(s) != '{')
-		return fault(s, "object expected");
-	if (!open_container(s, true))
-		return false;
-	skip_space(s);
-	if (accept(s, '}'))
-		return scan_end(s);
-	do {
-		if (!scan_member(s, &key, &value) ||
-		    !keep_member(s, key, value, names, count, ret))
-			return false;
-		skip_space(s);
-	} while (accept(s, ','));
-	if (!accept(s, '}'))
-		return fault(s, "',' or '}' expected");
+	if (!accept(s, bracket))
+		return fault(s, bracket == '}' ? "',' or '}' expected" : "',' or ']' expected");
 	return scan_end(s);
+}
+
+int json_each_member(const void *text, size_t len, json_member_fn *fn, void *arg, struct err *err)
+{
+	struct scan s = scan_init(text, len);
+	struct json_span key, value;
+	bool is_empty;
+
+	if (!walk_open(&s, true, &is_empty))
+		return scan_failed(&s, err);
+	if (is_empty)
+		return scan_end(&s) ? 0 : scan_failed(&s, err);
+	do {
+		int r;
+
+		if (!scan_member(&s, &key, &value))
+			return scan_failed(&s, err);
+		r = fn(arg, key, value, err);
+		if (r < 0)
+			return r;
+		skip_space(&s);
+	} while (accept(&s, ','));
+	return walk_close(&s, '}') ? 0 : scan_failed(&s, err);
+}
+
+int json_each_element(const void *text, size_t len, json_element_fn *fn, void *arg, struct err *err)
+{
+	struct scan s = scan_init(text, len);
+	struct json_span value;
+	bool is_empty;
+
+	if (!walk_open(&s, false, &is_empty))
+		return scan_failed(&s, err);
+	if (is_empty)
+		return scan_end(&s) ? 0 : scan_failed(&s, err);
+	do {
+		int r;
+
+		if (!scan_spanned_value(&s, &value))
+			return scan_failed(&s, err);
+		r = fn(arg, value, err);
+		if (r < 0)
+			return r;
+		skip_space(&s);
+	} while (accept(&s, ','));
+	return walk_close(&s, ']') ? 0 : scan_failed(&s, err);
+}
+
+struct wanted {
+	const char *const *names;
+	size_t count;
+	struct json_span *ret;
+};
+
+static int keep_member(void *arg, struct json_span key, struct json_span value, struct err *err)
+{
+	const struct wanted *w = arg;
+
+	for (size_t i = 0; i < w->count; i++) {
+		if (!json_key_is(key, w->names[i]))
+			continue;
+		if (w->ret[i].at)
+			return err_set_field(err, ERR_INVALID, w->names[i], NULL,
+					     "not valid JSON: '%s' occurs twice", w->names[i]);
+		w->ret[i] = value;
+	}
+	return 0;
 }
 
 int json_scan_members(const void *text, size_t len, const char *const *names, size_t count,
 		      struct json_span *ret, struct err *err)
 {
-	struct scan s = scan_init(text, len);
+	struct wanted w = { names, count, ret };
 
 	for (size_t i = 0; i < count; i++)
 		ret[i] = (struct json_span){ NULL, 0 };
-	if (!scan_members(&s, names, count, ret))
-		return scan_failed(&s, err);
-	return 0;
+	return json_each_member(text, len, keep_member, &w, err);
 }

@@ -1,6 +1,7 @@
 #include "parse.h"
 
 #include <string.h>
+#include <time.h>
 #include "err.h"
 #include "mem.h"
 
@@ -107,6 +108,60 @@ int parse_size(const char *s, uint64_t *ret)
 	};
 
 	return parse_with_unit(s, units, ARRAY_LEN(units), ret);
+}
+
+/* Digits whose shape was checked. */
+static int date_part(const char *s, size_t len)
+{
+	int v = 0;
+
+	for (size_t i = 0; i < len; i++)
+		v = v * 10 + (s[i] - '0');
+	return v;
+}
+
+/* Behind the seconds: ".123Z", "Z", "+00:00". */
+static int parse_iso_tail(const char *s, int *ret_ms)
+{
+	int factor = 100;
+
+	*ret_ms = 0;
+	if (*s == '.') {
+		const char *digits = ++s;
+
+		for (; *s >= '0' && *s <= '9'; s++, factor /= 10)
+			*ret_ms += (*s - '0') * factor;
+		if (s == digits || s - digits > 9)
+			return -ERR_INVALID;
+	}
+	return strcmp(s, "Z") == 0 || strcmp(s, "+00:00") == 0 ? 0 : -ERR_INVALID;
+}
+
+int parse_iso(const char *s, int64_t *ret_unix_ms)
+{
+	static const char shape[] = "dddd-dd-ddTdd:dd:dd";
+	struct tm tm = { 0 }, again;
+	time_t seconds;
+	int ms;
+
+	for (size_t i = 0; i < sizeof(shape) - 1; i++)
+		if (shape[i] == 'd' ? s[i] < '0' || s[i] > '9' : s[i] != shape[i])
+			return -ERR_INVALID;
+	if (parse_iso_tail(s + sizeof(shape) - 1, &ms) < 0)
+		return -ERR_INVALID;
+	tm.tm_year = date_part(s, 4) - 1900;
+	tm.tm_mon = date_part(s + 5, 2) - 1;
+	tm.tm_mday = date_part(s + 8, 2);
+	tm.tm_hour = date_part(s + 11, 2);
+	tm.tm_min = date_part(s + 14, 2);
+	tm.tm_sec = date_part(s + 17, 2);
+	again = tm;
+	seconds = timegm(&again); /* turns 31 February into March */
+	if (again.tm_mon != tm.tm_mon || again.tm_mday != tm.tm_mday ||
+	    again.tm_hour != tm.tm_hour || again.tm_min != tm.tm_min || again.tm_sec != tm.tm_sec)
+		return -ERR_INVALID;
+	*ret_unix_ms = (int64_t)seconds * 1000 + ms;
+	return 0;
 }
 
 static int hex_digit(char c)

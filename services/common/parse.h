@@ -12,6 +12,7 @@ int parse_i64(const char *s, int64_t min, int64_t max, int64_t *ret) BOX_MUST_CH
 int parse_bool(const char *s, bool *ret) BOX_MUST_CHECK;              /* 0 1 false true no yes off on */
 int parse_duration_ms(const char *s, uint64_t *ret) BOX_MUST_CHECK;   /* "250", "250ms", "30s", "10m", "2h" */
 int parse_size(const char *s, uint64_t *ret) BOX_MUST_CHECK;          /* "4096", "64k", "8m", "1g" (1024) */
+int parse_iso(const char *s, int64_t *ret_unix_ms) BOX_MUST_CHECK;    /* 2026-11-22T16:00:00[.123]Z, or +00:00 */
 int parse_hex(const char *s, uint8_t *ret, size_t len) BOX_MUST_CHECK;/* exactly 2*len digits */
 void format_hex(const uint8_t *data, size_t len, char *ret);          /* 2*len+1 bytes */
 bool text_is_utf8(const void *data, size_t len);                      /* strict: no surrogates, overlongs */

@@ -30,8 +30,12 @@ struct service {
 	char instance[64];             /* "<name>-<8 hex>" */
 	void *cfg;
 };
-/* Settings every service has (part of each table): MCPBOX_LOG_LEVEL. */
+/* Settings every service has (part of each table): CFG_LOG_LEVEL(struct x_cfg, log_level). */
 
+/*
+ * SIGTERM and SIGINT are blocked from here on in all threads (service_run waits for them), and SIGPIPE is
+ * ignored: who starts children by exec restores both in between.
+ */
 int service_init(struct service *s, const struct service_info *info, int argc, char **argv, void *cfg)
 	BOX_MUST_CHECK;
 /* Not dumpable, no core, no new privileges, umask 077; call before the first foreign byte. */
@@ -39,7 +43,8 @@ void service_harden(void);
 /*
  * Landlock: from now on only these paths.  Arrays of paths, NULL-terminated; NULL array: none.  Libraries,
  * /etc resolver and TLS files, /dev/null, urandom are added here.  Returns 0 also when the kernel has no
- * Landlock (logged).  allow_tcp: bind/connect stay free.
+ * Landlock (logged).  Sockets stay free.  Binds the calling thread and those it starts: call it before threads.
+ * A file among read_only that may be executed stays executable.
  */
 int service_confine(const char *const *read_only, const char *const *read_write, struct err *err)
 	BOX_MUST_CHECK;
