@@ -1,5 +1,4 @@
 #include "admin.h"
-#include "json.h"
 #include "log.h"
 #include "mem.h"
 #include "routes.h"
@@ -10,14 +9,22 @@
 
 /* contract 8.4; the content security policy depends on the path (guard). */
 static const char *const common_headers[] = {
-	"X-Content-Type-Options", "nosniff",
-	"X-Frame-Options", "DENY",
-	"X-XSS-Protection", "0", /* the filter itself was exploitable; today's advice is to turn it off */
-	"Cache-Control", "no-store",
-	"Referrer-Policy", "strict-origin-when-cross-origin",
-	"Cross-Origin-Opener-Policy", "same-origin",
-	"Cross-Origin-Resource-Policy", "same-origin",
-	"Permissions-Policy", "camera=(), geolocation=(), microphone=()",
+	"X-Content-Type-Options",
+	"nosniff",
+	"X-Frame-Options",
+	"DENY",
+	"X-XSS-Protection",
+	"0", /* the filter itself was exploitable; today's advice is to turn it off */
+	"Cache-Control",
+	"no-store",
+	"Referrer-Policy",
+	"strict-origin-when-cross-origin",
+	"Cross-Origin-Opener-Policy",
+	"same-origin",
+	"Cross-Origin-Resource-Policy",
+	"same-origin",
+	"Permissions-Policy",
+	"camera=(), geolocation=(), microphone=()",
 	NULL,
 };
 
@@ -59,8 +66,8 @@ static int start_bus(struct admin *a, struct err *err)
 
 static int start_http(struct admin *a, struct err *err)
 {
-	BOX_CLEANUP(mem_freep) char *listen =
-		mem_printf("%s:%u", a->cfg.listen_host, (unsigned)a->cfg.port);
+	BOX_CLEANUP(mem_freep)
+	char *listen = mem_printf("%s:%u", a->cfg.listen_host, (unsigned)a->cfg.port);
 	const struct http_config config = {
 		.listen = listen,
 		.routes = a->http_routes,
@@ -98,7 +105,6 @@ int admin_start(struct admin *a)
 	int r;
 
 	service_harden();
-	json_start();
 	a->metrics = metrics_new(routes_count());
 	a->http_routes = routes_for_http();
 	r = start_parts(a, &err);
@@ -119,4 +125,5 @@ void admin_stop(struct admin *a)
 	free(a->http_routes);
 	origin_names_done(&a->names);
 	keys_free(a->keys);
+	cfg_free(admin_info.rows, admin_info.row_count, &a->cfg);
 }

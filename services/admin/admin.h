@@ -1,6 +1,6 @@
 /*
- * The admin service: one more door onto the registry, for people.  HTTP in, questions on the bus out; it decides
- * nothing and keeps nothing, so any number may run and any may die.
+ * The admin service: one more door onto the registry, for people.  HTTP in, questions on the bus
+ * out; it decides nothing and keeps nothing, so any number may run and any may die.
  */
 #pragma once
 

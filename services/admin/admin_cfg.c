@@ -1,11 +1,10 @@
 #include "admin_cfg.h"
 
-#define ROW(name, kind, field, fallback, min, max, flags, meaning)                                 \
+#define ROW(name, kind, field, fallback, min, max, flags, meaning) \
 	CFG(struct admin_cfg, name, kind, field, fallback, min, max, flags, meaning)
 
 static const struct cfg_row rows[] = {
-	ROW("MCPBOX_LOG_LEVEL", CFG_STRING, log_level, "info", 0, 0, 0,
-	    "lowest level that is logged: debug, info, warn, error"),
+	CFG_LOG_LEVEL(struct admin_cfg, log_level),
 	ROW("MCPBOX_KEYS_FILE", CFG_STRING, keys_file, NULL, 0, 0, CFG_REQUIRED | CFG_INTERNAL,
 	    "this role's key file"),
 	ROW("MCPBOX_REGISTRY_ADDR", CFG_STRING, registry_addr, "127.0.0.1:8100", 0, 0, 0,
@@ -13,7 +12,8 @@ static const struct cfg_row rows[] = {
 	ROW("MCPBOX_BUS_PEERS", CFG_UINT, bus_peers, "64", 1, 1024, 0, "peers on the bus at once"),
 	ROW("MCPBOX_LISTEN_HOST", CFG_STRING, listen_host, "127.0.0.1", 1, 255, 0,
 	    "address that the HTTP port is opened on"),
-	ROW("MCPBOX_ADMIN_PORT", CFG_UINT, port, "3000", 0, 65535, 0, "port of the web UI and REST"),
+	ROW("MCPBOX_ADMIN_PORT", CFG_UINT, port, "3000", 0, 65535, 0,
+	    "port of the web UI and REST"),
 	ROW("MCPBOX_WEB_DIR", CFG_STRING, web_dir, NULL, 0, 4096, CFG_INTERNAL,
 	    "directory of the built web UI; unset: one page that says how to decide without it"),
 	ROW("MCPBOX_ADMIN_HOST_NAMES", CFG_STRING, host_names, "", 0, 1024, 0,

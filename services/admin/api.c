@@ -11,7 +11,7 @@
 #define ANSWER_MAX     (16u * 1024 * 1024)
 #define ASK_TIMEOUT_MS 15000
 /* The window over which the registry counts failed logins. */
-#define RETRY_AFTER_S  "60"
+#define RETRY_AFTER_S "60"
 
 /* ---- question ---- */
 
@@ -36,7 +36,8 @@ static int set_query_parameters(struct call *call, ProtobufCMessage *m, struct e
 		int r;
 
 		if (http_param(call->rq, name))
-			return err_set_field(err, ERR_INVALID, name, NULL, "'%s' stands in the path", name);
+			return err_set_field(err, ERR_INVALID, name, NULL,
+					     "'%s' stands in the path", name);
 		r = json_set_from_text(m, name, value, err);
 		if (r < 0)
 			return r;
@@ -60,7 +61,8 @@ static int set_revision(struct call *call, ProtobufCMessage *m, struct err *err)
 		len -= 2;
 	}
 	if (len == 0 || len >= sizeof(digits))
-		return err_set_field(err, ERR_INVALID, "If-Match", NULL, "If-Match must be a revision");
+		return err_set_field(err, ERR_INVALID, "If-Match", NULL,
+				     "If-Match must be a revision");
 	memcpy(digits, value, len);
 	digits[len] = 0;
 	return json_set_from_text(m, "revision", digits, err);
@@ -102,7 +104,8 @@ int api_ask(struct call *call, uint16_t question, const ProtobufCMessage *reques
 	    ProtobufCMessage **ret, struct err *err)
 {
 	PB(Principal) principal = principal_of(call);
-	/* Changes may be repeated too: the registry answers a request id that it knows from its record. */
+	/* Changes may be repeated too: the registry answers a request id that it knows from its
+	 * record. */
 	const struct bus_call_opts opts = {
 		.timeout_ms = ASK_TIMEOUT_MS,
 		.repeatable = true,
@@ -123,8 +126,9 @@ static const char *text_field(const ProtobufCMessage *m, const char *name)
 	const ProtobufCFieldDescriptor *f =
 		protobuf_c_message_descriptor_get_field_by_name(m->descriptor, name);
 
-	return f && f->type == PROTOBUF_C_TYPE_STRING ? *(char *const *)((const char *)m + f->offset)
-						      : NULL;
+	return f && f->type == PROTOBUF_C_TYPE_STRING
+		       ? *(char *const *)((const char *)m + f->offset)
+		       : NULL;
 }
 
 /* Ask for the object that `reply` names: its `id`, or the id field that the question itself has. */
@@ -176,8 +180,8 @@ static int check_credential(struct call *call, struct err *err)
 	if (r < 0)
 		return r;
 	if (!call->session.token[0])
-		return err_set_field(err, ERR_UNAUTHENTICATED, NULL, "POST /auth/login gives a token",
-				     "not logged in");
+		return err_set_field(err, ERR_UNAUTHENTICATED, NULL,
+				     "POST /auth/login gives a token", "not logged in");
 	if (call->session.is_cookie && !origin_method_is_safe(call->route->method) &&
 	    !csrf_matches(call->session.token, http_header(call->rq, "X-CSRF-Token")))
 		return err_set_field(err, ERR_DENIED, "X-CSRF-Token", "GET /auth/me gives it",
@@ -202,7 +206,8 @@ static int respond(struct call *call)
 	if (call->status == 204)
 		http_respond(call->rq, 204, NULL, NULL, 0);
 	else
-		http_respond(call->rq, call->status, call->content_type, call->body.data, call->body.len);
+		http_respond(call->rq, call->status, call->content_type, call->body.data,
+			     call->body.len);
 	return call->status;
 }
 
@@ -231,7 +236,8 @@ void api_handle(struct http_request *rq, void *service, const void *arg)
 	};
 	int status = serve(&call, &err) == 0 ? respond(&call) : respond_err(&call, &err);
 
-	metrics_count(call.admin->metrics, routes_index(call.route), status, clock_mono_us() - start_us);
+	metrics_count(call.admin->metrics, routes_index(call.route), status,
+		      clock_mono_us() - start_us);
 	crypto_wipe(call.session.token, sizeof(call.session.token));
 	buf_done(&call.body);
 	err_done(&err);

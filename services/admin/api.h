@@ -1,6 +1,6 @@
 /*
- * From an HTTP request to a question on the bus and back, the same for every route.  What differs between routes
- * is their row in routes.c.
+ * From an HTTP request to a question on the bus and back, the same for every route.  What differs
+ * between routes is their row in routes.c.
  */
 #pragma once
 
@@ -24,13 +24,14 @@ enum { ROUTE_OPEN = 1 /* answers without a credential */ };
 
 struct route {
 	const char *method;
-	const char *pattern;     /* brace segments are named after the request's fields */
+	const char *pattern; /* brace segments are named after the request's fields */
 	size_t max_body;
 	unsigned flags;
 	api_serve *serve;
-	uint16_t question;       /* message to the registry; 0: serve asks no generic question */
-	uint16_t then;           /* whose answer is shown after success, asked by the id in the reply; 0: the reply */
-	int status;              /* of success */
+	uint16_t question; /* message to the registry; 0: serve asks no generic question */
+	uint16_t then; /* whose answer is shown after success, asked by the id in the reply; 0: the
+			  reply */
+	int status;    /* of success */
 	const struct view *view; /* NULL: the reply as it is */
 };
 
@@ -44,7 +45,8 @@ struct call {
 	int status;
 };
 
-/* The http_handler of every route: credential, CSRF, serve, answer, count.  arg: its struct route. */
+/* The http_handler of every route: credential, CSRF, serve, answer, count.  arg: its struct route.
+ */
 void api_handle(struct http_request *rq, void *service, const void *arg);
 
 /* The usual api_serve: path, query, body and If-Match -> question -> view. */

@@ -1,6 +1,6 @@
 /*
- * The token that proves that a changing request was made by a page that could read our answers.  Made of the
- * session alone, so nothing is stored and every instance agrees.  Pure.
+ * The token that proves that a changing request was made by a page that could read our answers.
+ * Made of the session alone, so nothing is stored and every instance agrees.  Pure.
  */
 #pragma once
 

@@ -26,7 +26,7 @@ static int read_and_ask(struct call *call, ProtobufCMessage **ret, struct err *e
 int login_serve_tokens(struct call *call, struct err *err)
 {
 	BOX_CLEANUP(msg_freep) ProtobufCMessage *reply = NULL;
-	const PB(LoginReply) *tokens;
+	const PB(LoginReply) * tokens;
 	int r = read_and_ask(call, &reply, err);
 
 	if (r < 0)

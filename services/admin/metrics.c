@@ -58,8 +58,8 @@ void metrics_write(const struct metrics *m, size_t route, const char *method, co
 	}
 	if (total == 0)
 		return;
-	buf_printf(ret, "mcpbox_http_request_seconds_sum{method=\"%s\",handler=\"%s\"} %.6f\n", method,
-		   pattern,
+	buf_printf(ret, "mcpbox_http_request_seconds_sum{method=\"%s\",handler=\"%s\"} %.6f\n",
+		   method, pattern,
 		   (double)atomic_load_explicit(&cell->duration_us, memory_order_relaxed) / 1e6);
 	buf_printf(ret, "mcpbox_http_request_seconds_count{method=\"%s\",handler=\"%s\"} %llu\n",
 		   method, pattern, (unsigned long long)total);

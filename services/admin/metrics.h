@@ -1,5 +1,6 @@
 /*
- * Counts of answers, one cell per route and class of status, for GET /metrics (Prometheus text).  Any thread.
+ * Counts of answers, one cell per route and class of status, for GET /metrics (Prometheus text).
+ * Any thread.
  */
 #pragma once
 

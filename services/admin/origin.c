@@ -23,7 +23,8 @@ static void add_name(struct origin_names *n, const char *name, size_t len)
 /* Letters, digits, dot, dash: what a host name or an IPv4 address is made of. */
 static bool is_host_name(const char *s, size_t len)
 {
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-";
+	static const char allowed[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-";
 
 	if (len == 0 || len > 253)
 		return false;
@@ -78,7 +79,8 @@ static size_t name_length(const char *authority)
 		return 0;
 	if (authority[len] == 0)
 		return len;
-	if (!authority[len + 1] || strspn(authority + len + 1, "0123456789") != strlen(authority + len + 1))
+	if (!authority[len + 1] ||
+	    strspn(authority + len + 1, "0123456789") != strlen(authority + len + 1))
 		return 0;
 	return len;
 }
@@ -93,7 +95,8 @@ static bool host_is_known(const struct origin_names *n, const char *host)
 	return false;
 }
 
-/* Is the origin the place that the browser asked?  The scheme may be https when a proxy stands before us. */
+/* Is the origin the place that the browser asked?  The scheme may be https when a proxy stands
+ * before us. */
 static bool origin_is_host(const char *origin, const char *host)
 {
 	static const char *const schemes[] = { "http://", "https://" };
@@ -117,7 +120,8 @@ bool origin_method_is_safe(const char *method)
 int origin_check(const struct origin_names *n, const struct origin_facts *facts, struct err *err)
 {
 	if (!facts->host || !host_is_known(n, facts->host))
-		return err_set_field(err, ERR_DENIED, "Host", "set MCPBOX_ADMIN_HOST_NAMES to add a name",
+		return err_set_field(err, ERR_DENIED, "Host",
+				     "set MCPBOX_ADMIN_HOST_NAMES to add a name",
 				     "this server does not answer to that host name");
 	if (facts->origin && !origin_is_host(facts->origin, facts->host))
 		return err_set_field(err, ERR_DENIED, "Origin", NULL,

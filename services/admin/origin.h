@@ -1,6 +1,6 @@
 /*
- * May this request come from the page it comes from?  Stops DNS rebinding (a foreign name that resolves to
- * our address: Host) and cross-site requests (Origin, Sec-Fetch-Site).  Pure.
+ * May this request come from the page it comes from?  Stops DNS rebinding (a foreign name that
+ * resolves to our address: Host) and cross-site requests (Origin, Sec-Fetch-Site).  Pure.
  */
 #pragma once
 
@@ -20,13 +20,13 @@ void origin_names_done(struct origin_names *n);
 
 struct origin_facts {
 	const char *method;
-	const char *host;       /* header values; NULL where absent */
+	const char *host; /* header values; NULL where absent */
 	const char *origin;
 	const char *fetch_site;
 };
 /* 0, or -ERR_DENIED with the reason. */
-int origin_check(const struct origin_names *n, const struct origin_facts *facts, struct err *err)
-	BOX_MUST_CHECK;
+int origin_check(const struct origin_names *n, const struct origin_facts *facts,
+		 struct err *err) BOX_MUST_CHECK;
 
 /* GET, HEAD, OPTIONS change nothing. */
 bool origin_method_is_safe(const char *method);

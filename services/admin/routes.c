@@ -26,7 +26,10 @@ static const struct view_key version_keys[] = {
 	{ 0 },
 };
 static const struct view version_list = {
-	.kind = VIEW_LIST, .member = "versions", .keys = version_keys, .total = "total_versions",
+	.kind = VIEW_LIST,
+	.member = "versions",
+	.keys = version_keys,
+	.total = "total_versions",
 };
 
 static const struct view_key server_state_keys[] = {
@@ -52,8 +55,10 @@ static int serve_health(struct call *call, struct err *err BOX_UNUSED)
 	uint64_t silence_ms = bus_registry_silence_ms(call->admin->bus);
 	bool is_well = silence_ms <= API_SILENCE_MAX_MS;
 
-	/* Without the registry there is nothing to administer, but restarting this process would not help. */
-	buf_printf(&call->body, "{\"status\":\"%s\",\"version\":\"" BOX_VERSION "\",\"registry\":\"%s\"}",
+	/* Without the registry there is nothing to administer, but restarting this process would
+	 * not help. */
+	buf_printf(&call->body,
+		   "{\"status\":\"%s\",\"version\":\"" BOX_VERSION "\",\"registry\":\"%s\"}",
 		   is_well ? "healthy" : "degraded", is_well ? "connected" : "unavailable");
 	if (!is_well)
 		call->status = 503;
@@ -68,8 +73,9 @@ static int serve_metrics(struct call *call, struct err *err BOX_UNUSED)
 	for (size_t i = 0; i < routes_count(); i++)
 		metrics_write(call->admin->metrics, i, routes_at(i)->method, routes_at(i)->pattern,
 			      &call->body);
-	buf_printf(&call->body, "# TYPE mcpbox_registry_silence_seconds gauge\n"
-				"mcpbox_registry_silence_seconds %.3f\n",
+	buf_printf(&call->body,
+		   "# TYPE mcpbox_registry_silence_seconds gauge\n"
+		   "mcpbox_registry_silence_seconds %.3f\n",
 		   (double)bus_registry_silence_ms(call->admin->bus) / 1e3);
 	return 0;
 }
@@ -81,14 +87,21 @@ static int serve_metrics(struct call *call, struct err *err BOX_UNUSED)
 #define LARGE   (1024u * 1024) /* code, schemas */
 
 /* Asks the registry one question. */
-#define ASK(method, pattern, body, question, then, status, view)                                   \
-	{ (method), (pattern), (body), 0, api_serve_question, MSG_##question, (then), (status), (view) }
-#define ASK_OPEN(method, pattern, body, question, status)                                          \
-	{ (method), (pattern), (body), ROUTE_OPEN, api_serve_question, MSG_##question, 0, (status),  \
-	  NULL }
+#define ASK(method, pattern, body, question, then, status, view)                            \
+	{                                                                                   \
+		(method), (pattern), (body), 0, api_serve_question, MSG_##question, (then), \
+			(status), (view)                                                    \
+	}
+#define ASK_OPEN(method, pattern, body, question, status)                                       \
+	{                                                                                       \
+		(method), (pattern), (body), ROUTE_OPEN, api_serve_question, MSG_##question, 0, \
+			(status), NULL                                                          \
+	}
 /* Has a function of its own. */
-#define OWN(method, pattern, body, flags, serve, question)                                         \
-	{ (method), (pattern), (body), (flags), (serve), (question), 0, 200, NULL }
+#define OWN(method, pattern, body, flags, serve, question)                              \
+	{                                                                               \
+		(method), (pattern), (body), (flags), (serve), (question), 0, 200, NULL \
+	}
 
 static const struct route routes[] = {
 	/* who is asking */

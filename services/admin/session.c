@@ -6,7 +6,8 @@
 /* RFC 6750 b64token, a subset of what a cookie value may hold. */
 static bool is_token(const char *s, size_t len)
 {
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~+/=";
+	static const char allowed[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~+/=";
 
 	if (len == 0 || len > SESSION_TOKEN_MAX)
 		return false;
@@ -29,7 +30,8 @@ static int read_bearer(const char *value, struct session *ret, struct err *err)
 	const char *token = value + strlen(scheme);
 
 	if (strncasecmp(value, scheme, strlen(scheme)) != 0 || !is_token(token, strlen(token)))
-		return err_set(err, ERR_UNAUTHENTICATED, "Authorization must be 'Bearer <access token>'");
+		return err_set(err, ERR_UNAUTHENTICATED,
+			       "Authorization must be 'Bearer <access token>'");
 	keep(ret, token, strlen(token), false);
 	return 0;
 }
@@ -56,7 +58,8 @@ static void read_cookie(const char *header, struct session *ret)
 	}
 }
 
-int session_read(const char *authorization, const char *cookie, struct session *ret, struct err *err)
+int session_read(const char *authorization, const char *cookie, struct session *ret,
+		 struct err *err)
 {
 	*ret = (struct session){ 0 };
 	if (authorization)
@@ -69,6 +72,6 @@ int session_read(const char *authorization, const char *cookie, struct session *
 char *session_set_cookie(const char *token, unsigned max_age_s)
 {
 	/* Not `Secure`: the port speaks HTTP on loopback. */
-	return mem_printf(SESSION_COOKIE "=%s; Path=/; Max-Age=%u; HttpOnly; SameSite=Strict", token,
-			  max_age_s);
+	return mem_printf(SESSION_COOKIE "=%s; Path=/; Max-Age=%u; HttpOnly; SameSite=Strict",
+			  token, max_age_s);
 }

@@ -13,10 +13,12 @@
 #define FILE_MAX_BYTES (8u * 1024 * 1024)
 
 static const char built_in_page[] =
-	"<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>MCPBox</title></head>\n"
+	"<!doctype html>\n<html lang=\"en\">\n<head><meta "
+	"charset=\"utf-8\"><title>MCPBox</title></head>\n"
 	"<body>\n<h1>MCPBox</h1>\n"
 	"<p>The web interface comes later. Until then a person decides at the command line:</p>\n"
-	"<pre>./mcpbox ctl login\n./mcpbox ctl pending\n./mcpbox ctl show X\n./mcpbox ctl approve X\n"
+	"<pre>./mcpbox ctl login\n./mcpbox ctl pending\n./mcpbox ctl show X\n./mcpbox ctl approve "
+	"X\n"
 	"./mcpbox ctl reject X --reason \"why\"\n./mcpbox ctl audit tail</pre>\n"
 	"<p>Scripts use REST under <code>/auth</code> and <code>/api</code> on this port.</p>\n"
 	"</body>\n</html>\n";

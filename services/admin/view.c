@@ -80,7 +80,7 @@ static void write_list(const struct view *view, const ProtobufCMessage *reply, s
 {
 	const ProtobufCFieldDescriptor *f = field_of(reply, view->member);
 	size_t count = *(const size_t *)((const char *)reply + f->quantifier_offset);
-	ProtobufCMessage *const *items = *(ProtobufCMessage **const *)field_at(reply, f);
+	ProtobufCMessage *const *items = *(ProtobufCMessage * *const *)field_at(reply, f);
 
 	buf_add_str(ret, "{\"items\":[");
 	for (size_t i = 0; i < count; i++) {

@@ -1,5 +1,6 @@
 /*
- * Messages -> JSON as REST shows it.  Most answers are the reply as it is; a view says what else.  Pure.
+ * Messages -> JSON as REST shows it.  Most answers are the reply as it is; a view says what else.
+ * Pure.
  */
 #pragma once
 
@@ -22,8 +23,9 @@ enum view_kind {
 struct view {
 	enum view_kind kind;
 	const char *member;
-	const struct view_key *keys; /* of the object, or of each item; NULL: all.  Ends with { NULL } */
-	const char *total;           /* VIEW_LIST: field that counts all items; NULL: "total" */
+	const struct view_key
+		*keys;     /* of the object, or of each item; NULL: all.  Ends with { NULL } */
+	const char *total; /* VIEW_LIST: field that counts all items; NULL: "total" */
 };
 
 /* view NULL: VIEW_WHOLE.  Appends to ret. */

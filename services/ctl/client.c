@@ -7,9 +7,9 @@
 #include "json.h"
 #include "mem.h"
 
-#define ANSWER_MAX      (32u * 1024 * 1024)
-#define CONNECT_MS      3000L
-#define TIMEOUT_MS      30000L
+#define ANSWER_MAX (32u * 1024 * 1024)
+#define CONNECT_MS 3000L
+#define TIMEOUT_MS 30000L
 
 static void curl_donep(CURL **curl)
 {
@@ -32,16 +32,17 @@ static size_t take_bytes(char *data, size_t size, size_t count, void *arg)
 static int unreachable(const struct client_request *rq, struct err *err)
 {
 	return err_set_field(err, ERR_UNAVAILABLE, NULL, "is it running?  ./mcpbox up",
-			     "the admin service does not answer on 127.0.0.1:%u", (unsigned)rq->port);
+			     "the admin service does not answer on 127.0.0.1:%u",
+			     (unsigned)rq->port);
 }
 
-static int perform(const struct client_request *rq, CURL *curl, const char *body, struct buf *answer,
-		   long *ret_status, struct err *err)
+static int perform(const struct client_request *rq, CURL *curl, const char *body,
+		   struct buf *answer, long *ret_status, struct err *err)
 {
-	BOX_CLEANUP(mem_freep) char *url =
-		mem_printf("http://127.0.0.1:%u%s", (unsigned)rq->port, rq->path);
-	BOX_CLEANUP(mem_freep) char *authorization =
-		rq->token ? mem_printf("Authorization: Bearer %s", rq->token) : NULL;
+	BOX_CLEANUP(mem_freep)
+	char *url = mem_printf("http://127.0.0.1:%u%s", (unsigned)rq->port, rq->path);
+	BOX_CLEANUP(mem_freep)
+	char *authorization = rq->token ? mem_printf("Authorization: Bearer %s", rq->token) : NULL;
 	BOX_CLEANUP(slist_donep) struct curl_slist *headers = NULL;
 
 	headers = curl_slist_append(headers, "Content-Type: application/json");

@@ -11,14 +11,15 @@
 struct client_request {
 	uint16_t port;
 	const char *method;
-	const char *path;     /* "/api/servers?page=1", already escaped */
-	const char *token;    /* bearer; NULL: none */
-	const json_t *body;   /* borrowed; NULL: none */
+	const char *path;   /* "/api/servers?page=1", already escaped */
+	const char *token;  /* bearer; NULL: none */
+	const json_t *body; /* borrowed; NULL: none */
 };
 
 /*
  * Ask and parse the answer.  ret: the caller's, json_null() for an empty answer.
- * An answer with a status of 400 and more comes back as its code and texts; no connection is ERR_UNAVAILABLE.
+ * An answer with a status of 400 and more comes back as its code and texts; no connection is
+ * ERR_UNAVAILABLE.
  */
 int client_call(const struct client_request *request, json_t **ret, struct err *err) BOX_MUST_CHECK;
 /* Percent-encoded for a path segment or a query value; heap. */

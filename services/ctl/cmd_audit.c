@@ -1,6 +1,6 @@
 /*
- * audit tail, audit verify.  News only wake the tail; every row comes from ListAudit, so order is that of the
- * registry and a lost piece of news costs nothing.
+ * audit tail, audit verify.  News only wake the tail; every row comes from ListAudit, so order is
+ * that of the registry and a lost piece of news costs nothing.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -27,7 +27,7 @@ static void print_text(const char *text)
 }
 
 /* 16:04:05.123Z  17  tool.approved  ok  admin (rest)  tool 0195…  {"version":2} */
-static void print_event(const PB(AuditEvent) *e)
+static void print_event(const PB(AuditEvent) * e)
 {
 	char at[32], seq[24] = "-";
 	struct buf detail = BUF_INIT(4 * DETAIL_WIDTH + 64);
@@ -73,12 +73,12 @@ static void hear(struct tail *t, uint64_t seq)
 	(void)pthread_mutex_unlock(&t->lock);
 }
 
-static void on_status(void *arg, const PB(Status) *status)
+static void on_status(void *arg, const PB(Status) * status)
 {
 	hear(arg, status->audit_seq);
 }
 
-static void on_audit(void *arg, const PB(AuditEvent) *event)
+static void on_audit(void *arg, const PB(AuditEvent) * event)
 {
 	hear(arg, event->seq);
 }
@@ -119,7 +119,7 @@ static int list(struct tail *t, uint32_t newest, ProtobufCMessage **ret, struct 
 	return ops_ask(t->ops, MSG_LIST_AUDIT, &rq.base, ret, err);
 }
 
-static void print_events(struct tail *t, const PB(ListAuditReply) *reply)
+static void print_events(struct tail *t, const PB(ListAuditReply) * reply)
 {
 	for (size_t i = 0; i < reply->n_events; i++) {
 		const PB(AuditEvent) *e = reply->events[i];
@@ -141,7 +141,7 @@ static int catch_up(struct tail *t, uint32_t newest, struct err *err)
 
 	do {
 		BOX_CLEANUP(msg_freep) ProtobufCMessage *m = NULL;
-		const PB(ListAuditReply) *reply;
+		const PB(ListAuditReply) * reply;
 		int r = list(t, newest, &m, err);
 
 		if (r < 0)
@@ -208,7 +208,8 @@ enum ctl_exit cmd_audit_tail(struct ctl *ctl)
 
 /* ---- verify ---- */
 
-/* The anchor file: {"seq","hash"[,"signature"]}, or what `audit verify --json` printed on another day. */
+/* The anchor file: {"seq","hash"[,"signature"]}, or what `audit verify --json` printed on another
+ * day. */
 static int read_anchor(const char *path, char **ret, size_t *ret_len, struct err *err)
 {
 	BOX_CLEANUP(mem_freep) char *text = NULL;
@@ -221,8 +222,8 @@ static int read_anchor(const char *path, char **ret, size_t *ret_len, struct err
 	if (r < 0)
 		return r;
 	if (json_object_get(tree, "head_seq")) {
-		json_t *anchor = json_pack("{s:O, s:O}", "seq", json_object_get(tree, "head_seq"), "hash",
-					   json_object_get(tree, "head_hash"));
+		json_t *anchor = json_pack("{s:O, s:O}", "seq", json_object_get(tree, "head_seq"),
+					   "hash", json_object_get(tree, "head_hash"));
 
 		if (!anchor)
 			return err_set(err, ERR_INVALID, "%s is no anchor", path);
@@ -249,11 +250,11 @@ static int verify(const struct ctl *ctl, ProtobufCMessage **ret, struct err *err
 	return ops_ask(ops, MSG_VERIFY_AUDIT, &rq.base, ret, err);
 }
 
-static void print_verdict(const PB(VerifyAuditReply) *v)
+static void print_verdict(const PB(VerifyAuditReply) * v)
 {
 	if (v->intact) {
-		(void)printf("The chain is intact: %llu rows, head %llu\n", (unsigned long long)v->rows,
-			     (unsigned long long)v->head_seq);
+		(void)printf("The chain is intact: %llu rows, head %llu\n",
+			     (unsigned long long)v->rows, (unsigned long long)v->head_seq);
 		return;
 	}
 	(void)printf("The chain is broken at %llu: ", (unsigned long long)v->first_bad_seq);
@@ -264,7 +265,7 @@ static void print_verdict(const PB(VerifyAuditReply) *v)
 enum ctl_exit cmd_audit_verify(struct ctl *ctl)
 {
 	BOX_CLEANUP(msg_freep) ProtobufCMessage *m = NULL;
-	const PB(VerifyAuditReply) *verdict;
+	const PB(VerifyAuditReply) * verdict;
 	struct err err = { 0 };
 
 	if (verify(ctl, &m, &err) < 0)

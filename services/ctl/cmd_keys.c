@@ -1,6 +1,6 @@
 /*
- * keys init: the root key and the key file of each role.  Run by `up` before the first start, and safe to run
- * again: what is there and right is left alone.
+ * keys init: the root key and the key file of each role.  Run by `up` before the first start, and
+ * safe to run again: what is there and right is left alone.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -102,7 +102,8 @@ static bool file_is(const char *path, const char *text, size_t len)
 	return have_len == len && crypto_equal(have, text, len);
 }
 
-static int write_role(const struct secret *root, enum bus_role role, const char *dir, struct err *err)
+static int write_role(const struct secret *root, enum bus_role role, const char *dir,
+		      struct err *err)
 {
 	BOX_CLEANUP(mem_freep) char *path = mem_printf("%s/%s.key", dir, role_name(role));
 	BOX_CLEANUP(mem_freep) char *text = NULL;
@@ -133,10 +134,10 @@ enum ctl_exit cmd_keys_init(struct ctl *ctl)
 {
 	const struct options *o = &ctl->options;
 	BOX_CLEANUP(secret_freep) struct secret *root = NULL;
-	BOX_CLEANUP(mem_freep) char *root_path =
-		o->root ? mem_strdup(o->root) : place_path(&ctl->place, "root.key");
-	BOX_CLEANUP(mem_freep) char *out =
-		o->out ? mem_strdup(o->out) : place_path(&ctl->place, "keys");
+	BOX_CLEANUP(mem_freep)
+	char *root_path = o->root ? mem_strdup(o->root) : place_path(&ctl->place, "root.key");
+	BOX_CLEANUP(mem_freep)
+	char *out = o->out ? mem_strdup(o->out) : place_path(&ctl->place, "keys");
 	struct err err = { 0 };
 	int r = crypto_start();
 
@@ -147,6 +148,7 @@ enum ctl_exit cmd_keys_init(struct ctl *ctl)
 	if (r < 0)
 		return ctl_fail(ctl, &err);
 	if (o->json)
-		(void)printf("{\"generation\":%d,\"roles\":%zu}\n", GENERATION, ARRAY_LEN(file_roles));
+		(void)printf("{\"generation\":%d,\"roles\":%zu}\n", GENERATION,
+			     ARRAY_LEN(file_roles));
 	return CTL_DONE;
 }

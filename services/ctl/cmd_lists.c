@@ -16,15 +16,16 @@ static void print_servers(const json_t *servers)
 	size_t i;
 	json_t *server;
 
-	json_array_foreach(servers, i, server) {
+	json_array_foreach(servers, i, server)
+	{
 		char tools[24];
 
 		print_number(server, "tool_count", tools);
-		print_table_row(t, (const char *const[]){
-					   print_member(server, "name", NULL),
-					   print_member(server, "status", NULL), tools,
-					   print_member(server, "id", NULL),
-					   print_member(server, "description", NULL) });
+		print_table_row(t,
+				(const char *const[]){ print_member(server, "name", NULL),
+						       print_member(server, "status", NULL), tools,
+						       print_member(server, "id", NULL),
+						       print_member(server, "description", NULL) });
 	}
 	print_table_end(t, stdout);
 }
@@ -56,16 +57,17 @@ static int load_tools(const struct ctl *ctl, json_t **ret, struct err *err)
 
 	if (r < 0)
 		return r;
-	json_array_foreach(servers, i, server) {
+	json_array_foreach(servers, i, server)
+	{
 		BOX_CLEANUP(json_decrefp) json_t *tools = NULL;
-		BOX_CLEANUP(mem_freep) char *path =
-			mem_printf("/api/servers/%s/tools", print_member(server, "id", ""));
+		BOX_CLEANUP(mem_freep)
+		char *path = mem_printf("/api/servers/%s/tools", print_member(server, "id", ""));
 
 		r = session_list(ctl, path, &tools, err);
 		if (r < 0)
 			return r;
-		json_array_foreach(tools, j, tool)
-			(void)json_object_set(tool, "server_name", json_object_get(server, "name"));
+		json_array_foreach(tools, j, tool)(void)
+			json_object_set(tool, "server_name", json_object_get(server, "name"));
 		(void)json_array_extend(all, tools);
 	}
 	*ret = TAKE(all);
@@ -74,24 +76,27 @@ static int load_tools(const struct ctl *ctl, json_t **ret, struct err *err)
 
 static void print_tools(const json_t *tools)
 {
-	static const char *const heads[] = { "TOOL", "PUBLISHED AS", "STATUS", "HEAD", "LIVE", "ENABLED",
-					     "ID" };
+	static const char *const heads[] = { "TOOL", "PUBLISHED AS", "STATUS", "HEAD",
+					     "LIVE", "ENABLED",      "ID" };
 	struct print_table *t = print_table_begin(heads, ARRAY_LEN(heads));
 	size_t i;
 	json_t *tool;
 
-	json_array_foreach(tools, i, tool) {
-		BOX_CLEANUP(mem_freep) char *name = mem_printf("%s/%s", print_member(tool, "server_name", "?"),
-							       print_member(tool, "name", "?"));
+	json_array_foreach(tools, i, tool)
+	{
+		BOX_CLEANUP(mem_freep)
+		char *name = mem_printf("%s/%s", print_member(tool, "server_name", "?"),
+					print_member(tool, "name", "?"));
 		char head[24], live[24];
 
 		print_number(tool, "current_version", head);
 		print_number(tool, "live_version", live);
-		print_table_row(t, (const char *const[]){
-					   name, print_member(tool, "published_name", NULL),
-					   print_member(tool, "approval_status", NULL), head, live,
-					   json_is_true(json_object_get(tool, "enabled")) ? "yes" : "no",
-					   print_member(tool, "id", NULL) });
+		print_table_row(
+			t, (const char *const[]){
+				   name, print_member(tool, "published_name", NULL),
+				   print_member(tool, "approval_status", NULL), head, live,
+				   json_is_true(json_object_get(tool, "enabled")) ? "yes" : "no",
+				   print_member(tool, "id", NULL) });
 	}
 	print_table_end(t, stdout);
 }
@@ -114,7 +119,7 @@ enum ctl_exit cmd_tools(struct ctl *ctl)
 
 /* ---- from the Status ---- */
 
-static int load_status(const struct ctl *ctl, PB(Status) **ret, struct err *err)
+static int load_status(const struct ctl *ctl, PB(Status) * *ret, struct err *err)
 {
 	BOX_CLEANUP(ops_closep) struct ops *ops = NULL;
 	int r = ops_open(ctl, NULL, &ops, err);
@@ -122,12 +127,12 @@ static int load_status(const struct ctl *ctl, PB(Status) **ret, struct err *err)
 	return r == 0 ? ops_status(ops, ret, err) : r;
 }
 
-static const char *short_role(const PB(Instance) *instance)
+static const char *short_role(const PB(Instance) * instance)
 {
 	return role_name((enum bus_role)instance->role);
 }
 
-static void print_instances(const PB(Status) *status)
+static void print_instances(const PB(Status) * status)
 {
 	static const char *const heads[] = { "INSTANCE", "ROLE", "SINCE", "VERSION", "STATE" };
 	struct print_table *t = print_table_begin(heads, ARRAY_LEN(heads));
@@ -137,7 +142,8 @@ static void print_instances(const PB(Status) *status)
 		char since[32];
 
 		clock_format_iso(in->since_unix_ms, since);
-		print_table_row(t, (const char *const[]){ in->instance, short_role(in), since, in->version,
+		print_table_row(t, (const char *const[]){ in->instance, short_role(in), since,
+							  in->version,
 							  in->draining ? "draining"
 							  : in->stale  ? "stale"
 								       : "well" });
@@ -160,7 +166,7 @@ enum ctl_exit cmd_instances(struct ctl *ctl)
 }
 
 /* interface.md, `status --json`: instance, capacity, in_flight, layers. */
-static json_t *executor_json(const PB(Instance) *in)
+static json_t *executor_json(const PB(Instance) * in)
 {
 	json_t *layers = NULL;
 	struct err ignored = { 0 };
@@ -168,8 +174,8 @@ static json_t *executor_json(const PB(Instance) *in)
 	if (json_load(in->layers_json.data, in->layers_json.len, &layers, &ignored) < 0)
 		layers = json_object();
 	return json_pack("{s:s, s:i, s:i, s:b, s:o}", "instance", in->instance, "capacity",
-			 (int)in->capacity, "in_flight", (int)in->in_flight, "draining", in->draining,
-			 "layers", layers);
+			 (int)in->capacity, "in_flight", (int)in->in_flight, "draining",
+			 in->draining, "layers", layers);
 }
 
 /* "seccomp landlock=7 userns": the layers that are on. */
@@ -180,7 +186,8 @@ static char *layers_text(const json_t *layers)
 	json_t *value;
 	size_t len;
 
-	json_object_foreach((json_t *)(uintptr_t)layers, name, value) {
+	json_object_foreach((json_t *)(uintptr_t)layers, name, value)
+	{
 		if (!json_is_true(value) && !json_is_integer(value))
 			continue;
 		buf_printf(&b, "%s%s", b.len ? " " : "", name);
@@ -197,14 +204,16 @@ static void print_executors(const json_t *executors)
 	size_t i;
 	json_t *executor;
 
-	json_array_foreach(executors, i, executor) {
-		BOX_CLEANUP(mem_freep) char *layers = layers_text(json_object_get(executor, "layers"));
+	json_array_foreach(executors, i, executor)
+	{
+		BOX_CLEANUP(mem_freep)
+		char *layers = layers_text(json_object_get(executor, "layers"));
 		char running[24], capacity[24];
 
 		print_number(executor, "in_flight", running);
 		print_number(executor, "capacity", capacity);
-		print_table_row(t, (const char *const[]){ print_member(executor, "instance", NULL), running,
-							  capacity, layers });
+		print_table_row(t, (const char *const[]){ print_member(executor, "instance", NULL),
+							  running, capacity, layers });
 	}
 	print_table_end(t, stdout);
 }

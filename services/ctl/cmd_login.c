@@ -1,4 +1,5 @@
-/* setup, login, logout, user passwd: passwords come from a file or from the terminal without echo. */
+/* setup, login, logout, user passwd: passwords come from a file or from the terminal without echo.
+ */
 #include <stdio.h>
 #include <string.h>
 #include <termios.h>
@@ -63,7 +64,8 @@ static int password_from_file(const char *path, char *ret, size_t size, struct e
 }
 
 /* is_new: a person types it twice. */
-static int get_password(const struct ctl *ctl, bool is_new, char ret[LINE_MAX_BYTES], struct err *err)
+static int get_password(const struct ctl *ctl, bool is_new, char ret[LINE_MAX_BYTES],
+			struct err *err)
 {
 	char again[LINE_MAX_BYTES];
 	int r;
@@ -93,12 +95,14 @@ static int get_user(const struct ctl *ctl, char ret[LINE_MAX_BYTES], struct err 
 /* ---- commands ---- */
 
 /* POST {username, password}; the password leaves memory afterwards. */
-static int post_credentials(const struct ctl *ctl, const char *path, bool is_new, char user[LINE_MAX_BYTES],
-			    json_t **ret, struct err *err)
+static int post_credentials(const struct ctl *ctl, const char *path, bool is_new,
+			    char user[LINE_MAX_BYTES], json_t **ret, struct err *err)
 {
 	char password[LINE_MAX_BYTES];
 	BOX_CLEANUP(json_decrefp) json_t *body = NULL;
-	struct client_request rq = { .port = ctl->place.admin_port, .method = "POST", .path = path };
+	struct client_request rq = { .port = ctl->place.admin_port,
+				     .method = "POST",
+				     .path = path };
 	int r = get_user(ctl, user, err);
 
 	if (r == 0)
@@ -124,7 +128,8 @@ enum ctl_exit cmd_setup(struct ctl *ctl)
 	if (ctl->options.json)
 		print_json(stdout, answer);
 	else
-		(void)printf("Made the first admin, %s.  Next: mcpboxctl login --user %s\n", user, user);
+		(void)printf("Made the first admin, %s.  Next: mcpboxctl login --user %s\n", user,
+			     user);
 	return CTL_DONE;
 }
 
@@ -194,6 +199,7 @@ enum ctl_exit cmd_user_passwd(struct ctl *ctl)
 	if (ctl->options.json)
 		print_message(stdout, reply);
 	else
-		(void)printf("Set the password of %s; that user is logged out everywhere.\n", ctl->args[0]);
+		(void)printf("Set the password of %s; that user is logged out everywhere.\n",
+			     ctl->args[0]);
 	return CTL_DONE;
 }

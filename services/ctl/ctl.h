@@ -32,5 +32,6 @@ ctl_command_fn cmd_audit_tail, cmd_audit_verify;
 ctl_command_fn cmd_tools, cmd_servers, cmd_executors, cmd_instances;
 ctl_command_fn cmd_keys_init;
 
-/* Say what went wrong (stderr; with --json an object on stdout) and choose the exit code by err's code. */
+/* Say what went wrong (stderr; with --json an object on stdout) and choose the exit code by err's
+ * code. */
 enum ctl_exit ctl_fail(const struct ctl *ctl, const struct err *err);

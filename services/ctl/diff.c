@@ -51,7 +51,8 @@ static void add(struct script *s, enum step step, size_t times)
 		s->steps[s->count++] = step;
 }
 
-/* Longest common subsequence of a and b: table[i * (nb+1) + j] is its length for a[i..] and b[j..]. */
+/* Longest common subsequence of a and b: table[i * (nb+1) + j] is its length for a[i..] and b[j..].
+ */
 static uint32_t *common_lengths(const struct line *a, size_t na, const struct line *b, size_t nb)
 {
 	size_t width = nb + 1;
@@ -112,12 +113,14 @@ static struct script compare(const struct lines *a, const struct lines *b)
 	while (tail < least - head && same(&a->v[a->count - 1 - tail], &b->v[b->count - 1 - tail]))
 		tail++;
 	add(&s, STEP_SAME, head);
-	compare_middle(a->v + head, a->count - head - tail, b->v + head, b->count - head - tail, &s);
+	compare_middle(a->v + head, a->count - head - tail, b->v + head, b->count - head - tail,
+		       &s);
 	add(&s, STEP_SAME, tail);
 	return s;
 }
 
-/* One past the hunk that begins at `from`: it ends where the context of the next change does not reach. */
+/* One past the hunk that begins at `from`: it ends where the context of the next change does not
+ * reach. */
 static size_t hunk_end(const struct script *s, size_t from)
 {
 	size_t quiet = 0;
@@ -139,14 +142,14 @@ static size_t count_steps(const struct script *s, size_t from, size_t to, enum s
 	return n;
 }
 
-static void write_hunk(const struct lines *a, const struct lines *b, const struct script *s, size_t from,
-		       size_t to, struct buf *ret)
+static void write_hunk(const struct lines *a, const struct lines *b, const struct script *s,
+		       size_t from, size_t to, struct buf *ret)
 {
 	static const char marks[] = { [STEP_SAME] = ' ', [STEP_OUT] = '-', [STEP_IN] = '+' };
 	size_t i = count_steps(s, 0, from, STEP_IN), j = count_steps(s, 0, from, STEP_OUT);
 
-	buf_printf(ret, "@@ -%zu,%zu +%zu,%zu @@\n", i + 1, count_steps(s, from, to, STEP_IN), j + 1,
-		   count_steps(s, from, to, STEP_OUT));
+	buf_printf(ret, "@@ -%zu,%zu +%zu,%zu @@\n", i + 1, count_steps(s, from, to, STEP_IN),
+		   j + 1, count_steps(s, from, to, STEP_OUT));
 	for (size_t k = from; k < to; k++) {
 		const struct line *line = s->steps[k] == STEP_IN ? &b->v[j] : &a->v[i];
 

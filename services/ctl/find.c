@@ -21,7 +21,8 @@ static const char *id_by_name(const json_t *items, const char *name, size_t len)
 	size_t i;
 	json_t *item;
 
-	json_array_foreach(items, i, item) {
+	json_array_foreach(items, i, item)
+	{
 		const char *have = print_member(item, "name", "");
 
 		if (strlen(have) == len && memcmp(have, name, len) == 0)
@@ -30,8 +31,8 @@ static const char *id_by_name(const json_t *items, const char *name, size_t len)
 	return NULL;
 }
 
-static int find_by_names(const struct ctl *ctl, const char *x, const char *slash, struct target *ret,
-			 struct err *err)
+static int find_by_names(const struct ctl *ctl, const char *x, const char *slash,
+			 struct target *ret, struct err *err)
 {
 	BOX_CLEANUP(json_decrefp) json_t *servers = NULL;
 	BOX_CLEANUP(json_decrefp) json_t *tools = NULL;
@@ -43,7 +44,8 @@ static int find_by_names(const struct ctl *ctl, const char *x, const char *slash
 		return r;
 	id = id_by_name(servers, x, (size_t)(slash - x));
 	if (!id)
-		return err_set(err, ERR_NOT_FOUND, "there is no server '%.*s'", (int)(slash - x), x);
+		return err_set(err, ERR_NOT_FOUND, "there is no server '%.*s'", (int)(slash - x),
+			       x);
 	path = mem_printf("/api/servers/%s/tools", id);
 	r = session_list(ctl, path, &tools, err);
 	if (r < 0)

@@ -9,5 +9,7 @@ struct target {
 	enum target_kind kind;
 	char id[64];
 };
-/* Asks the admin service where a name must be looked up.  -ERR_NOT_FOUND, -ERR_INVALID, or as session_call. */
-int find_target(const struct ctl *ctl, const char *x, struct target *ret, struct err *err) BOX_MUST_CHECK;
+/* Asks the admin service where a name must be looked up.  -ERR_NOT_FOUND, -ERR_INVALID, or as
+ * session_call. */
+int find_target(const struct ctl *ctl, const char *x, struct target *ret,
+		struct err *err) BOX_MUST_CHECK;

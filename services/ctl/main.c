@@ -43,8 +43,7 @@ static const struct ctl_command commands[] = {
 	  "make the root key and the key file of each role" },
 };
 
-static const char what_x_is[] =
-	"X is a tool's id or server/tool, or host:REQUEST_ID.\n";
+static const char what_x_is[] = "X is a tool's id or server/tool, or host:REQUEST_ID.\n";
 
 static void print_overview(FILE *out)
 {

@@ -23,13 +23,15 @@ static int open_keys(const struct ctl *ctl, struct keys **ret, struct err *err)
 	BOX_CLEANUP(mem_freep) char *path = place_path(&ctl->place, "keys/ops.key");
 
 	if (access(path, R_OK) < 0)
-		return err_set_field(err, ERR_DENIED, NULL,
-				     "run it as the instance's owner, or name the instance with --data",
-				     "%s cannot be read", path);
+		return err_set_field(
+			err, ERR_DENIED, NULL,
+			"run it as the instance's owner, or name the instance with --data",
+			"%s cannot be read", path);
 	return keys_load(path, ret, err);
 }
 
-static int open_bus(struct ops *ops, const struct ctl *ctl, const struct bus_news *news, struct err *err)
+static int open_bus(struct ops *ops, const struct ctl *ctl, const struct bus_news *news,
+		    struct err *err)
 {
 	const struct bus_config config = {
 		.keys = ops->keys,
@@ -82,17 +84,18 @@ int ops_ask(struct ops *ops, uint16_t msg, const ProtobufCMessage *request, Prot
 	return bus_ask_registry(ops->bus, msg, request, &opts, ret, err);
 }
 
-int ops_status(struct ops *ops, PB(Status) **ret, struct err *err)
+int ops_status(struct ops *ops, PB(Status) * *ret, struct err *err)
 {
 	PB(GetStatusRequest) rq = MCPBOX__V1__GET_STATUS_REQUEST__INIT;
 	BOX_CLEANUP(msg_freep) ProtobufCMessage *reply = NULL;
-	const PB(SignedStatus) *signed_status;
+	const PB(SignedStatus) * signed_status;
 	ProtobufCMessage *status = NULL;
 	int r = ops_ask(ops, MSG_GET_STATUS, &rq.base, &reply, err);
 
 	if (r < 0)
 		return r;
-	/* The reply was sealed by the registry for us; its signature is for those who hear it as news. */
+	/* The reply was sealed by the registry for us; its signature is for those who hear it as
+	 * news. */
 	signed_status = (const PB(SignedStatus) *)reply;
 	if (msg_unpack(&mcpbox__v1__status__descriptor, signed_status->status.data,
 		       signed_status->status.len, &status) < 0)

@@ -13,8 +13,10 @@ struct option_row {
 	const char *meaning;
 };
 
-#define ROW(option, name, value, kind, field, meaning)                                             \
-	{ (option), (name), (value), (kind), offsetof(struct options, field), (meaning) }
+#define ROW(option, name, value, kind, field, meaning)                                        \
+	{                                                                                     \
+		(option), (name), (value), (kind), offsetof(struct options, field), (meaning) \
+	}
 static const struct option_row rows[] = {
 	ROW(OPTION_DATA, "--data", "DIR", KIND_TEXT, data, "the instance's data directory"),
 	ROW(OPTION_JSON, "--json", NULL, KIND_FLAG, json, "print JSON"),
@@ -29,10 +31,12 @@ static const struct option_row rows[] = {
 	ROW(OPTION_SINCE, "--since", "SEQ", KIND_NUMBER, since, "begin after this sequence number"),
 	ROW(OPTION_TOPIC, "--topic", "T", KIND_LIST, topics, "only this topic; may be repeated"),
 	ROW(OPTION_LIMIT, "-n", "N", KIND_NUMBER, limit, "begin with the last N rows"),
-	ROW(OPTION_NO_FOLLOW, "--no-follow", NULL, KIND_FLAG, no_follow, "print what is there and end"),
+	ROW(OPTION_NO_FOLLOW, "--no-follow", NULL, KIND_FLAG, no_follow,
+	    "print what is there and end"),
 	ROW(OPTION_ANCHOR, "--anchor", "FILE", KIND_TEXT, anchor,
 	    "a head that was kept elsewhere: what verify --json printed before"),
-	ROW(OPTION_ROOT, "--root", "FILE", KIND_TEXT, root, "the root key; made if FILE is missing"),
+	ROW(OPTION_ROOT, "--root", "FILE", KIND_TEXT, root,
+	    "the root key; made if FILE is missing"),
 	ROW(OPTION_OUT, "--out", "DIR", KIND_TEXT, out, "where the key files of the roles go"),
 };
 
@@ -52,7 +56,8 @@ static int add_topic(struct options *o, const char *value, struct err *err)
 	return 0;
 }
 
-static int store(struct options *o, const struct option_row *row, const char *value, struct err *err)
+static int store(struct options *o, const struct option_row *row, const char *value,
+		 struct err *err)
 {
 	void *field = (char *)o + row->offset;
 

@@ -1,6 +1,6 @@
 /*
- * The command line: one table of options, one struct that holds their values.  Which command takes which
- * option is a bit set in the command's row (main.c).
+ * The command line: one table of options, one struct that holds their values.  Which command takes
+ * which option is a bit set in the command's row (main.c).
  */
 #pragma once
 
@@ -29,7 +29,7 @@ enum option {
 	OPTION_OUT,
 	OPTION_COUNT
 };
-#define OPT(o) (1u << (o))
+#define OPT(o)         (1u << (o))
 #define OPT_EVERYWHERE (OPT(OPTION_DATA) | OPT(OPTION_JSON) | OPT(OPTION_HELP))
 
 #define OPTIONS_MAX_WORDS  8
@@ -53,8 +53,8 @@ struct options {
 	const char *root;
 	const char *out;
 
-	uint32_t given;                        /* OPT() bits of the options that were there */
-	const char *words[OPTIONS_MAX_WORDS];  /* what is no option: command and arguments */
+	uint32_t given;                       /* OPT() bits of the options that were there */
+	const char *words[OPTIONS_MAX_WORDS]; /* what is no option: command and arguments */
 	size_t word_count;
 };
 

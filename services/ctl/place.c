@@ -31,7 +31,8 @@ static char *choose_data(const char *given)
 	return env && *env ? mem_strdup(env) : default_data();
 }
 
-/* The value of `name` in lines of NAME=value, NAME='value' or NAME="value"; heap, NULL when absent. */
+/* The value of `name` in lines of NAME=value, NAME='value' or NAME="value"; heap, NULL when absent.
+ */
 static char *config_value(const char *text, const char *name)
 {
 	size_t name_len = strlen(name);
@@ -52,7 +53,8 @@ static char *config_value(const char *text, const char *name)
 	return NULL;
 }
 
-/* What `up` remembered for this instance wins over the caller's environment, which may be another's. */
+/* What `up` remembered for this instance wins over the caller's environment, which may be
+ * another's. */
 static char *setting(const char *config, const char *name, const char *fallback)
 {
 	char *value = config ? config_value(config, name) : NULL;
@@ -74,8 +76,8 @@ int place_find(const char *data, struct place *ret, struct err *err)
 	size_t len;
 	int r = place_read_file(path, CONFIG_MAX, &config, &len, err);
 
-	/* Unreadable is no reason to stop: the defaults may be right, and who may not read the file may still
-	 * hold a token. */
+	/* Unreadable is no reason to stop: the defaults may be right, and who may not read the file
+	 * may still hold a token. */
 	if (r < 0 && r != -ERR_NOT_FOUND && r != -ERR_DENIED) {
 		place_done(&p);
 		return r;

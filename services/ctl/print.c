@@ -3,8 +3,8 @@
 #include "mem.h"
 #include "print.h"
 
-#define CELLS_MAX  10
-#define TEXT_MAX   (16u * 1024 * 1024)
+#define CELLS_MAX 10
+#define TEXT_MAX  (16u * 1024 * 1024)
 
 /* Length and value of the UTF-8 character at s; 0 when it is none. */
 static size_t decode(const unsigned char *s, size_t len, uint32_t *ret)
@@ -176,7 +176,8 @@ void print_json(FILE *out, const json_t *tree)
 	(void)fputc('\n', out);
 }
 
-/* JSON text stays JSON: what is dangerous can only stand inside its strings, where \u escapes are free. */
+/* JSON text stays JSON: what is dangerous can only stand inside its strings, where \u escapes are
+ * free. */
 static void add_json_escaped(struct buf *b, const char *text, size_t len)
 {
 	const unsigned char *s = (const unsigned char *)text;
@@ -209,7 +210,8 @@ void print_message(FILE *out, const ProtobufCMessage *m)
 
 void print_json_error(FILE *out, const struct err *err)
 {
-	json_t *tree = json_pack("{s:s, s:s}", "detail", err->text, "code", err_row(err->code)->name);
+	json_t *tree =
+		json_pack("{s:s, s:s}", "detail", err->text, "code", err_row(err->code)->name);
 
 	if (err->field[0])
 		(void)json_object_set_new(tree, "field", json_string(err->field));

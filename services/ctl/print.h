@@ -1,6 +1,7 @@
 /*
- * Text for a terminal.  What tools and clients wrote is foreign: control characters could move the cursor, and
- * bidirectional or invisible ones could make code read otherwise than it runs.  Both are shown as escapes.
+ * Text for a terminal.  What tools and clients wrote is foreign: control characters could move the
+ * cursor, and bidirectional or invisible ones could make code read otherwise than it runs.  Both
+ * are shown as escapes.
  */
 #pragma once
 
@@ -12,15 +13,16 @@
 #include "buf.h"
 #include "err.h"
 
-/* Append text with everything dangerous escaped: \x1b, \u{202e}.  Tab and LF stay unless one_line. */
+/* Append text with everything dangerous escaped: \x1b, \u{202e}.  Tab and LF stay unless one_line.
+ */
 void print_escape(struct buf *b, const char *text, size_t len, bool one_line);
 void print_safe(FILE *out, const char *text, size_t len);
 /* Each line of text behind the prefix, safe. */
 void print_indented(FILE *out, const char *prefix, const char *text);
 
 /*
- * A table whose columns line up.  heads: count titles.  Cells are copied and made safe; a NULL cell is "-".
- * Nothing is printed before print_table_end().
+ * A table whose columns line up.  heads: count titles.  Cells are copied and made safe; a NULL cell
+ * is "-". Nothing is printed before print_table_end().
  */
 struct print_table;
 struct print_table *print_table_begin(const char *const *heads, size_t count);

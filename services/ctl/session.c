@@ -39,7 +39,8 @@ char *session_refresh_token(const struct ctl *ctl)
 int session_keep(const struct ctl *ctl, const json_t *tokens, struct err *err)
 {
 	BOX_CLEANUP(mem_freep) char *path = token_path(ctl);
-	BOX_CLEANUP(json_decrefp) json_t *file =
+	BOX_CLEANUP(json_decrefp)
+	json_t *file =
 		json_pack("{s:O, s:O}", "access_token", json_object_get(tokens, "access_token"),
 			  "refresh_token", json_object_get(tokens, "refresh_token"));
 	BOX_CLEANUP(mem_freep) char *text = NULL;
@@ -64,7 +65,9 @@ static int refresh(const struct ctl *ctl, struct err *err)
 	BOX_CLEANUP(json_decrefp) json_t *body = NULL;
 	BOX_CLEANUP(json_decrefp) json_t *tokens = NULL;
 	struct client_request rq = {
-		.port = ctl->place.admin_port, .method = "POST", .path = "/auth/refresh",
+		.port = ctl->place.admin_port,
+		.method = "POST",
+		.path = "/auth/refresh",
 	};
 	int r;
 
@@ -79,15 +82,16 @@ static int refresh(const struct ctl *ctl, struct err *err)
 static int not_logged_in(const struct ctl *ctl, struct err *err)
 {
 	if (ctl->place.token)
-		return err_set(err, ERR_UNAUTHENTICATED, "MCPBOX_TOKEN is not, or no longer, valid");
+		return err_set(err, ERR_UNAUTHENTICATED,
+			       "MCPBOX_TOKEN is not, or no longer, valid");
 	return err_set_field(err, ERR_UNAUTHENTICATED, NULL, "mcpboxctl login", "not logged in");
 }
 
-static int call_once(const struct ctl *ctl, const char *method, const char *path, const json_t *body,
-		     json_t **ret, struct err *err)
+static int call_once(const struct ctl *ctl, const char *method, const char *path,
+		     const json_t *body, json_t **ret, struct err *err)
 {
-	BOX_CLEANUP(mem_freep) char *token =
-		ctl->place.token ? mem_strdup(ctl->place.token) : kept(ctl, "access_token");
+	BOX_CLEANUP(mem_freep)
+	char *token = ctl->place.token ? mem_strdup(ctl->place.token) : kept(ctl, "access_token");
 	const struct client_request rq = {
 		.port = ctl->place.admin_port,
 		.method = method,
@@ -116,9 +120,9 @@ int session_list(const struct ctl *ctl, const char *path, json_t **ret, struct e
 
 	for (json_int_t page = 1; page <= pages && page <= PAGES_MAX; page++) {
 		BOX_CLEANUP(json_decrefp) json_t *answer = NULL;
-		BOX_CLEANUP(mem_freep) char *full =
-			mem_printf("%s%cpage=%lld&page_size=%d", path, strchr(path, '?') ? '&' : '?',
-				   (long long)page, PAGE_SIZE);
+		BOX_CLEANUP(mem_freep)
+		char *full = mem_printf("%s%cpage=%lld&page_size=%d", path,
+					strchr(path, '?') ? '&' : '?', (long long)page, PAGE_SIZE);
 		int r = session_call(ctl, "GET", full, NULL, &answer, err);
 
 		if (r < 0)

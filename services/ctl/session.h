@@ -1,6 +1,7 @@
 /*
- * The operator's session with the admin service: MCPBOX_TOKEN, else the pair of tokens that `login` kept in
- * <data>/ctl/token (0600).  An access token that has run out is renewed with the refresh token, once.
+ * The operator's session with the admin service: MCPBOX_TOKEN, else the pair of tokens that `login`
+ * kept in <data>/ctl/token (0600).  An access token that has run out is renewed with the refresh
+ * token, once.
  */
 #pragma once
 
@@ -12,8 +13,8 @@
 int session_call(const struct ctl *ctl, const char *method, const char *path, const json_t *body,
 		 json_t **ret, struct err *err) BOX_MUST_CHECK;
 /* All items of a paged list: path has its query but for page and page_size.  ret: an array. */
-int session_list(const struct ctl *ctl, const char *path, json_t **ret, struct err *err)
-	BOX_MUST_CHECK;
+int session_list(const struct ctl *ctl, const char *path, json_t **ret,
+		 struct err *err) BOX_MUST_CHECK;
 
 /* Keep what /auth/login or /auth/refresh answered. */
 int session_keep(const struct ctl *ctl, const json_t *tokens, struct err *err) BOX_MUST_CHECK;
