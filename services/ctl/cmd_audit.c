@@ -125,7 +125,7 @@ static void print_events(struct tail *t, const PB(ListAuditReply) * reply)
 		const PB(AuditEvent) *e = reply->events[i];
 
 		if (t->ctl->options.json)
-			print_message(stdout, &e->base);
+			print_proto(stdout, &e->base);
 		else
 			print_event(e);
 		if (e->seq > t->last_seq)
@@ -272,7 +272,7 @@ enum ctl_exit cmd_audit_verify(struct ctl *ctl)
 		return ctl_fail(ctl, &err);
 	verdict = (const PB(VerifyAuditReply) *)m;
 	if (ctl->options.json)
-		print_message(stdout, m);
+		print_proto(stdout, m);
 	else
 		print_verdict(verdict);
 	return verdict->intact ? CTL_DONE : CTL_REFUSED;

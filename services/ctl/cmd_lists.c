@@ -159,7 +159,7 @@ enum ctl_exit cmd_instances(struct ctl *ctl)
 	if (load_status(ctl, &status, &err) < 0)
 		return ctl_fail(ctl, &err);
 	if (ctl->options.json)
-		print_message(stdout, &status->base);
+		print_proto(stdout, &status->base);
 	else
 		print_instances(status);
 	return CTL_DONE;

@@ -197,7 +197,7 @@ enum ctl_exit cmd_user_passwd(struct ctl *ctl)
 	if (r < 0)
 		return ctl_fail(ctl, &err);
 	if (ctl->options.json)
-		print_message(stdout, reply);
+		print_proto(stdout, reply);
 	else
 		(void)printf("Set the password of %s; that user is logged out everywhere.\n",
 			     ctl->args[0]);

@@ -196,7 +196,7 @@ static void add_json_escaped(struct buf *b, const char *text, size_t len)
 	}
 }
 
-void print_message(FILE *out, const ProtobufCMessage *m)
+void print_proto(FILE *out, const ProtobufCMessage *m)
 {
 	struct buf json = BUF_INIT(TEXT_MAX);
 	struct buf safe = BUF_INIT(6u * TEXT_MAX);

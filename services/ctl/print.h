@@ -32,7 +32,7 @@ void print_table_end(struct print_table *t, FILE *out); /* prints and frees */
 /* A tree as JSON with 2 spaces, and a line end. */
 void print_json(FILE *out, const json_t *tree);
 /* A message in its JSON form (proto/README.md), on one line. */
-void print_message(FILE *out, const ProtobufCMessage *m);
+void print_proto(FILE *out, const ProtobufCMessage *m);
 void print_json_error(FILE *out, const struct err *err);
 /* The text of a string member, or fallback when it is absent, null or empty. */
 const char *print_member(const json_t *object, const char *key, const char *fallback);
