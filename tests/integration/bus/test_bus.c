@@ -1,0 +1,775 @@
+/* The bus over real sockets: this process is a gateway, bus_test_peer is the registry. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <nng/nng.h>
+#include <nng/protocol/reqrep0/req.h>
+
+#include "bus.h"
+#include "clock.h"
+#include "crypto.h"
+#include "peer.h"
+
+#define PATIENCE_MS 20000 /* for events that must come; nothing waits this long */
+
+extern char **environ;
+
+static struct {
+	const char *peer_path;
+	pid_t pid;
+	uint16_t port;
+	struct bus *bus;
+	struct keys *keys; /* of the gateway */
+} t;
+
+/* ---- the peer process
+ * ------------------------------------------------------------------------------ */
+
+/* True when it says that it is ready, false when its ports are taken. */
+static bool peer_spawn(uint16_t port, const char *capacity)
+{
+	posix_spawn_file_actions_t actions;
+	char port_text[8], word[8] = "";
+	char *argv[] = { (char *)(uintptr_t)t.peer_path, port_text, (char *)(uintptr_t)capacity,
+			 NULL };
+	int out[2];
+
+	(void)snprintf(port_text, sizeof(port_text), "%u", port);
+	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+	assert_int_equal(posix_spawn_file_actions_init(&actions), 0);
+	assert_int_equal(posix_spawn_file_actions_adddup2(&actions, out[1], 1), 0);
+	assert_int_equal(posix_spawn(&t.pid, t.peer_path, &actions, NULL, argv, environ), 0);
+	(void)posix_spawn_file_actions_destroy(&actions);
+	(void)close(out[1]);
+	for (size_t len = 0; len < 6;) {
+		ssize_t n = read(out[0], word + len, 6 - len);
+
+		if (n <= 0)
+			break;
+		len += (size_t)n;
+	}
+	(void)close(out[0]);
+	return strcmp(word, "ready\n") == 0;
+}
+
+static void peer_reap(void)
+{
+	int status;
+
+	if (t.pid > 0)
+		(void)waitpid(t.pid, &status, 0);
+	t.pid = 0;
+}
+
+static void peer_kill(void)
+{
+	if (t.pid > 0)
+		(void)kill(t.pid, SIGKILL);
+	peer_reap();
+}
+
+/* Three ports in a row that were free a moment ago. */
+static uint16_t port_guess(void)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(sa);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
+	(void)close(fd);
+	return ntohs(sa.sin_port) > 65000 ? 20000 : ntohs(sa.sin_port);
+}
+
+static void peer_start(const char *capacity)
+{
+	for (int tries = 0; tries < 20; tries++) {
+		t.port = port_guess();
+		if (peer_spawn(t.port, capacity))
+			return;
+		peer_reap();
+	}
+	fail_msg("no ports for the peer");
+}
+
+/* The same ports again; they may be busy for a moment after a kill. */
+static void peer_restart(const char *capacity)
+{
+	for (int tries = 0; tries < 100; tries++) {
+		if (peer_spawn(t.port, capacity))
+			return;
+		peer_reap();
+	}
+	fail_msg("the peer does not come back");
+}
+
+/* ---- this process' bus
+ * ----------------------------------------------------------------------------- */
+
+static struct keys *keys_of(enum bus_role role)
+{
+	struct secret *root = secret_new(PEER_ROOT_KEY, 32);
+	FILE *file = tmpfile();
+	struct err err = { 0 };
+	struct keys *keys;
+	char text[8192];
+	size_t len;
+
+	assert_non_null(file);
+	assert_int_equal(keys_write_role(root, role, 1, fileno(file), &err), 0);
+	rewind(file);
+	len = fread(text, 1, sizeof(text), file);
+	assert_int_equal(keys_parse(text, len, &keys, &err), 0);
+	(void)fclose(file);
+	secret_free(root);
+	return keys;
+}
+
+static void start(const char *capacity)
+{
+	struct bus_config config = { .keys = t.keys, .instance = "gateway-test", .slots = 8 };
+	struct err err = { 0 };
+	char addr[64];
+
+	peer_start(capacity);
+	(void)snprintf(addr, sizeof(addr), "127.0.0.1:%u", t.port);
+	config.registry_addrs = addr;
+	assert_int_equal(bus_new(&config, &t.bus, &err), 0);
+}
+
+static int with_peer(void **state)
+{
+	(void)state;
+	start("4");
+	return 0;
+}
+
+static int with_single_peer(void **state)
+{
+	(void)state;
+	start("1");
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	bus_stop(t.bus);
+	peer_kill();
+	return 0;
+}
+
+static void port_url(enum bus_port port, char url[BUS_ADDR_SIZE])
+{
+	bus_registry_url(t.bus, 0, port, url);
+}
+
+static int list(uint32_t page, const struct bus_call_opts *opts, uint32_t *ret_total,
+		struct err *err)
+{
+	PB(ListServersRequest) request = MCPBOX__V1__LIST_SERVERS_REQUEST__INIT;
+	BOX_CLEANUP(msg_freep) ProtobufCMessage *reply = NULL;
+	int r;
+
+	request.page = page;
+	r = bus_ask_registry(t.bus, MSG_LIST_SERVERS, &request.base, opts, &reply, err);
+	if (r < 0)
+		return r;
+	assert_int_equal(((PB(ListServersReply) *)reply)->page, page);
+	if (ret_total)
+		*ret_total = ((PB(ListServersReply) *)reply)->total;
+	return 0;
+}
+
+static uint32_t runs(void)
+{
+	struct bus_call_opts opts = { .timeout_ms = PATIENCE_MS };
+	struct err err = { 0 };
+	uint32_t total = 0;
+
+	assert_int_equal(list(1, &opts, &total, &err), 0);
+	return total;
+}
+
+static int create(const char *name, const struct bus_call_opts *opts, struct err *err)
+{
+	PB(CreateServerRequest) request = MCPBOX__V1__CREATE_SERVER_REQUEST__INIT;
+	BOX_CLEANUP(msg_freep) ProtobufCMessage *reply = NULL;
+
+	request.name = (char *)(uintptr_t)name;
+	return bus_ask_registry(t.bus, MSG_CREATE_SERVER, &request.base, opts, &reply, err);
+}
+
+static uint32_t refusals(const char *cause)
+{
+	PB(GetServerRequest) request = MCPBOX__V1__GET_SERVER_REQUEST__INIT;
+	struct bus_call_opts opts = { .timeout_ms = PATIENCE_MS };
+	BOX_CLEANUP(msg_freep) ProtobufCMessage *reply = NULL;
+	struct err err = { 0 };
+
+	request.server_id = (char *)(uintptr_t)cause;
+	assert_int_equal(
+		bus_ask_registry(t.bus, MSG_GET_SERVER, &request.base, &opts, &reply, &err), 0);
+	return ((PB(GetServerReply) *)reply)->server->tool_count;
+}
+
+/* A test command over the peer's control socket. */
+static void command(uint16_t msg, const ProtobufCMessage *request)
+{
+	struct bus_call_opts opts = { .timeout_ms = PATIENCE_MS };
+	struct bus_target to = { .role = ROLE_REGISTRY };
+	BOX_CLEANUP(msg_freep) ProtobufCMessage *reply = NULL;
+	char url[BUS_ADDR_SIZE];
+	struct err err = { 0 };
+
+	port_url(BUS_PORT_CONTROL, url);
+	to.addr = url;
+	assert_int_equal(bus_call(t.bus, &to, msg, request, &opts, &reply, &err), 0);
+}
+
+static void release_held(void)
+{
+	PB(StopServerRequest) request = MCPBOX__V1__STOP_SERVER_REQUEST__INIT;
+
+	command(MSG_STOP_SERVER, &request.base);
+}
+
+static void set_state(const char *seq, bool is_published)
+{
+	PB(StartServerRequest) told = MCPBOX__V1__START_SERVER_REQUEST__INIT;
+	PB(UpdateServerRequest) lost = MCPBOX__V1__UPDATE_SERVER_REQUEST__INIT;
+
+	told.server_id = lost.server_id = (char *)(uintptr_t)seq;
+	if (is_published)
+		command(MSG_START_SERVER, &told.base);
+	else
+		command(MSG_UPDATE_SERVER, &lost.base);
+}
+
+/* ---- calls
+ * ------------------------------------------------------------------------------------------ */
+
+static void answers_a_question(void **state)
+{
+	struct err err = { 0 };
+
+	(void)state;
+	/* The first learns the boot id on the way. */
+	for (uint32_t i = 0; i < 50; i++)
+		assert_int_equal(list(i, NULL, NULL, &err), 0);
+	assert_int_equal(refusals("replay"), 0);
+}
+
+static void carries_the_whole_error(void **state)
+{
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(create("stale", NULL, &err), -ERR_STALE);
+	assert_int_equal(err.code, ERR_STALE);
+	assert_string_equal(err.text, "it has moved on");
+	assert_string_equal(err.field, "revision");
+	assert_string_equal(err.hint, "read it again");
+	assert_string_equal(err.current_json, "{\"revision\":7}");
+	err_done(&err);
+}
+
+static void refuses_a_role_outside_the_row(void **state)
+{
+	PB(DeleteServerRequest) request = MCPBOX__V1__DELETE_SERVER_REQUEST__INIT;
+	BOX_CLEANUP(msg_freep) ProtobufCMessage *reply = NULL;
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(
+		bus_ask_registry(t.bus, MSG_DELETE_SERVER, &request.base, NULL, &reply, &err),
+		-ERR_DENIED);
+	assert_int_equal(refusals("role"), 1);
+}
+
+static void refuses_a_message_without_a_row(void **state)
+{
+	PB(StopServerRequest) request = MCPBOX__V1__STOP_SERVER_REQUEST__INIT;
+	BOX_CLEANUP(msg_freep) ProtobufCMessage *reply = NULL;
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(
+		bus_ask_registry(t.bus, MSG_STOP_SERVER, &request.base, NULL, &reply, &err),
+		-ERR_UNSUPPORTED);
+}
+
+static void *create_held(void *arg)
+{
+	struct bus_call_opts opts = { .timeout_ms = PATIENCE_MS };
+	struct err err = { 0 };
+
+	*(int *)arg = create("hold", &opts, &err);
+	return NULL;
+}
+
+static void answers_busy_at_once_when_full(void **state)
+{
+	struct bus_call_opts opts = { .timeout_ms = PATIENCE_MS };
+	struct err err = { 0 };
+	pthread_t held;
+	int held_result = 1, r = 0;
+
+	(void)state;
+	assert_int_equal(pthread_create(&held, NULL, create_held, &held_result), 0);
+	/* Until the held one has begun, others still get their turn. */
+	for (uint64_t end_ms = clock_mono_ms() + PATIENCE_MS;
+	     r != -ERR_BUSY && clock_mono_ms() < end_ms;)
+		r = create("other", &opts, &err);
+	assert_int_equal(r, -ERR_BUSY);
+	release_held();
+	assert_int_equal(pthread_join(held, NULL), 0);
+	assert_int_equal(held_result, 0);
+	assert_int_equal(create("other", &opts, &err), 0);
+}
+
+static void returns_by_the_deadline_when_nobody_answers(void **state)
+{
+	struct bus_call_opts opts = { .timeout_ms = 200 };
+	uint64_t begun_ms = clock_mono_ms();
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(create("hold", &opts, &err), -ERR_UNKNOWN_OUTCOME);
+	assert_true(clock_mono_ms() - begun_ms >= 200);
+	assert_true(clock_mono_ms() - begun_ms < PATIENCE_MS);
+	assert_int_equal(runs(), 1);
+	release_held();
+}
+
+static void says_unavailable_when_there_is_no_peer(void **state)
+{
+	struct bus_call_opts opts = { .timeout_ms = 60000 };
+	uint64_t begun_ms = clock_mono_ms();
+	struct err err = { 0 };
+
+	(void)state;
+	peer_kill();
+	assert_int_equal(list(1, &opts, NULL, &err), -ERR_UNAVAILABLE);
+	/* Fast, not at the deadline. */
+	assert_true(clock_mono_ms() - begun_ms < 30000);
+}
+
+static void a_killed_peer_leaves_the_outcome_unknown(void **state)
+{
+	struct bus_call_opts opts = { .timeout_ms = 60000 };
+	uint64_t begun_ms = clock_mono_ms();
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(create("die", &opts, &err), -ERR_UNKNOWN_OUTCOME);
+	assert_true(clock_mono_ms() - begun_ms < 30000);
+}
+
+static void learns_the_boot_id_of_a_restarted_peer(void **state)
+{
+	struct bus_call_opts opts = { .timeout_ms = PATIENCE_MS, .repeatable = true };
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(create("one", &opts, &err), 0);
+	assert_int_equal(runs(), 1);
+	peer_kill();
+	peer_restart("4");
+	assert_int_equal(create("two", &opts, &err), 0);
+	/* Asked twice (once with the old boot id), run once, and nothing was sent again by nng. */
+	assert_int_equal(runs(), 1);
+	assert_int_equal(refusals("replay"), 0);
+}
+
+static void *create_repeatable(void *arg)
+{
+	struct bus_call_opts opts = { .timeout_ms = PATIENCE_MS, .repeatable = true };
+	struct err err = { 0 };
+
+	*(int *)arg = create("hold", &opts, &err);
+	return NULL;
+}
+
+static void a_repeatable_call_survives_the_death_of_its_peer(void **state)
+{
+	struct bus_call_opts opts = { .timeout_ms = PATIENCE_MS };
+	struct err err = { 0 };
+	pthread_t held;
+	int result = 1;
+
+	(void)state;
+	assert_int_equal(pthread_create(&held, NULL, create_repeatable, &result), 0);
+	/* It is at work when the peer dies. */
+	while (runs() == 0)
+		;
+	peer_kill();
+	peer_restart("4");
+	release_held(); /* returns when the repeated call has come */
+	assert_int_equal(pthread_join(held, NULL), 0);
+	assert_int_equal(result, 0);
+	assert_int_equal(list(7, &opts, NULL, &err), 0);
+	assert_int_equal(runs(), 1);
+}
+
+static void refuses_ipc_with_the_reason(void **state)
+{
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(bus_check_address("ipc:///tmp/x", &err), -ERR_INVALID);
+	assert_non_null(strstr(err.text, "ends the listener"));
+	assert_int_equal(bus_check_address("tcp://127.0.0.1:8100", &err), 0);
+	assert_int_equal(bus_check_address("tls+tcp://registry:8100", &err), 0);
+	assert_int_equal(bus_check_address("tcp://127.0.0.1", &err), -ERR_INVALID);
+	assert_int_equal(bus_check_address("ws://127.0.0.1:1", &err), -ERR_INVALID);
+}
+
+/* ---- hostile bytes
+ * ------------------------------------------------------------------------------------ */
+
+/* One question on a connection of our own making; REQ wants an answer, so each gets a context. */
+struct raw {
+	nng_socket socket;
+	nng_ctx ctx;
+	nng_aio *aio;
+};
+
+static void raw_open(struct raw *raw)
+{
+	char url[BUS_ADDR_SIZE];
+
+	port_url(BUS_PORT_WORK, url);
+	assert_int_equal(nng_req0_open(&raw->socket), 0);
+	assert_int_equal(
+		nng_socket_set_ms(raw->socket, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE), 0);
+	assert_int_equal(nng_dial(raw->socket, url, NULL, 0), 0);
+	assert_int_equal(nng_ctx_open(&raw->ctx, raw->socket), 0);
+	assert_int_equal(nng_aio_alloc(&raw->aio, NULL, NULL), 0);
+}
+
+/* Sends and begins to wait for an answer. */
+static void raw_send(struct raw *raw, const void *data, size_t len)
+{
+	nng_msg *m;
+
+	assert_int_equal(nng_msg_alloc(&m, 0), 0);
+	assert_int_equal(nng_msg_append(m, data, len), 0);
+	nng_aio_set_msg(raw->aio, m);
+	nng_ctx_send(raw->ctx, raw->aio);
+	nng_aio_wait(raw->aio);
+	assert_int_equal(nng_aio_result(raw->aio), 0);
+	nng_ctx_recv(raw->ctx, raw->aio);
+}
+
+/* 0: an answer came; else NNG_ECONNRESET, or NNG_ECANCELED when none had come by now. */
+static int raw_end(struct raw *raw)
+{
+	int r;
+
+	nng_aio_cancel(raw->aio);
+	nng_aio_wait(raw->aio);
+	r = nng_aio_result(raw->aio);
+	if (r == 0)
+		nng_msg_free(nng_aio_get_msg(raw->aio));
+	nng_aio_free(raw->aio);
+	(void)nng_ctx_close(raw->ctx);
+	(void)nng_close(raw->socket);
+	return r;
+}
+
+static void question_frame(struct buf *frame)
+{
+	PB(ListServersRequest) request = MCPBOX__V1__LIST_SERVERS_REQUEST__INIT;
+	struct bus_target to = { .role = ROLE_REGISTRY };
+	struct bus_question q;
+	struct err err = { 0 };
+
+	assert_int_equal(bus_question_seal(t.bus, &to, MSG_LIST_SERVERS, &request.base, NULL, &q,
+					   frame, &err),
+			 0);
+}
+
+/* The peer has seen the bytes when it has counted them; then no answer can be on its way. */
+static void assert_counted_without_answer(struct raw *raw, const char *cause, uint32_t count)
+{
+	uint64_t end_ms = clock_mono_ms() + PATIENCE_MS;
+
+	while (refusals(cause) < count && clock_mono_ms() < end_ms)
+		;
+	assert_int_equal(refusals(cause), count);
+	assert_int_equal(raw_end(raw), NNG_ECANCELED);
+}
+
+static void a_forged_frame_gets_no_answer_and_is_counted(void **state)
+{
+	struct buf frame = BUF_INIT(FRAME_MAX);
+	struct raw raw;
+
+	(void)state;
+	question_frame(&frame);
+	frame.data[frame.len - 1] ^= 1;
+	raw_open(&raw);
+	raw_send(&raw, frame.data, frame.len);
+	assert_counted_without_answer(&raw, "seal", 1);
+	buf_done(&frame);
+}
+
+static void a_header_that_was_changed_is_a_forgery(void **state)
+{
+	struct buf frame = BUF_INIT(FRAME_MAX);
+	struct raw raw;
+
+	(void)state;
+	question_frame(&frame);
+	frame.data[6] = MSG_CREATE_SERVER; /* another message number under the same seal */
+	raw_open(&raw);
+	raw_send(&raw, frame.data, frame.len);
+	assert_counted_without_answer(&raw, "seal", 1);
+	buf_done(&frame);
+}
+
+static void a_replayed_frame_gets_no_answer_and_is_counted(void **state)
+{
+	struct buf frame = BUF_INIT(FRAME_MAX);
+	struct raw first, second;
+
+	(void)state;
+	question_frame(&frame);
+	raw_open(&first);
+	raw_send(&first, frame.data, frame.len);
+	nng_aio_wait(first.aio); /* the boot id is zero: a sealed STALE_PEER comes back */
+	assert_int_equal(nng_aio_result(first.aio), 0);
+	raw_open(&second);
+	raw_send(&second, frame.data, frame.len);
+	assert_counted_without_answer(&second, "replay", 1);
+	assert_int_equal(raw_end(&first), 0);
+	buf_done(&frame);
+}
+
+static void a_truncated_frame_gets_no_answer_and_is_counted(void **state)
+{
+	struct buf frame = BUF_INIT(FRAME_MAX);
+	struct raw raw;
+
+	(void)state;
+	question_frame(&frame);
+	raw_open(&raw);
+	raw_send(&raw, frame.data, FRAME_OVERHEAD - 1);
+	assert_counted_without_answer(&raw, "shape", 1);
+	buf_done(&frame);
+}
+
+static void another_version_gets_no_answer_and_is_counted(void **state)
+{
+	struct buf frame = BUF_INIT(FRAME_MAX);
+	struct raw raw;
+
+	(void)state;
+	question_frame(&frame);
+	frame.data[4] = FRAME_PROTOCOL + 1;
+	raw_open(&raw);
+	raw_send(&raw, frame.data, frame.len);
+	assert_counted_without_answer(&raw, "version", 1);
+	buf_done(&frame);
+}
+
+static void a_message_over_the_ceiling_closes_its_connection(void **state)
+{
+	size_t len = FRAME_MAX + 4096;
+	uint8_t *big = calloc(1, len);
+	struct err err = { 0 };
+	struct raw raw;
+
+	(void)state;
+	assert_non_null(big);
+	raw_open(&raw);
+	raw_send(&raw, big, len);
+	nng_aio_wait(raw.aio);
+	assert_int_equal(raw_end(&raw), NNG_ECONNRESET);
+	assert_int_equal(list(3, NULL, NULL, &err), 0);
+	free(big);
+}
+
+static void listeners_survive_connect_and_close(void **state)
+{
+	struct err err = { 0 };
+
+	(void)state;
+	for (int i = 0; i < 100; i++) {
+		struct sockaddr_in sa = { .sin_family = AF_INET,
+					  .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+					  .sin_port = htons(t.port) };
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+		assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+		(void)close(fd);
+	}
+	assert_int_equal(list(9, NULL, NULL, &err), 0);
+}
+
+/* ---- news
+ * --------------------------------------------------------------------------------------------- */
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	uint64_t state_seq;
+} heard = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+
+static void on_status(void *arg, const PB(Status) * status)
+{
+	(void)arg;
+	pthread_mutex_lock(&heard.lock);
+	heard.state_seq = status->state_seq;
+	pthread_cond_broadcast(&heard.changed);
+	pthread_mutex_unlock(&heard.lock);
+}
+
+static void news_start(void)
+{
+	struct bus_news news = { .on_status = on_status };
+	struct err err = { 0 };
+
+	assert_int_equal(bus_news_start(t.bus, &news, &err), 0);
+}
+
+static void news_bring_the_status_and_the_time(void **state)
+{
+	int64_t now;
+
+	(void)state;
+	assert_null(bus_status(t.bus));
+	assert_int_equal(bus_registry_now(t.bus), 0);
+	news_start();
+	set_state("41", true);
+	assert_int_equal(bus_wait_state(t.bus, 41, PATIENCE_MS), 0);
+	set_state("42", true);
+	assert_int_equal(bus_wait_state(t.bus, 42, PATIENCE_MS), 0);
+	now = bus_registry_now(t.bus);
+	assert_true(now > 0 && now <= clock_unix_ms() + 1);
+	assert_true(bus_registry_silence_ms(t.bus) < PATIENCE_MS);
+	pthread_mutex_lock(&heard.lock);
+	while (heard.state_seq < 42)
+		pthread_cond_wait(&heard.changed, &heard.lock);
+	pthread_mutex_unlock(&heard.lock);
+}
+
+static void lost_news_is_asked_for(void **state)
+{
+	(void)state;
+	news_start();
+	set_state("50", false);
+	assert_int_equal(bus_wait_state(t.bus, 50, PATIENCE_MS), 0);
+	set_state("51", false);
+	assert_int_equal(bus_wait_state(t.bus, 51, PATIENCE_MS), 0);
+}
+
+static void an_older_state_of_the_same_epoch_is_ignored(void **state)
+{
+	BOX_CLEANUP(msg_freep) ProtobufCMessage *status = NULL;
+
+	(void)state;
+	news_start();
+	set_state("9", true);
+	assert_int_equal(bus_wait_state(t.bus, 9, PATIENCE_MS), 0);
+	set_state("8", true);
+	set_state("10", true);
+	assert_int_equal(bus_wait_state(t.bus, 10, PATIENCE_MS), 0);
+	status = (ProtobufCMessage *)bus_status(t.bus);
+	assert_int_equal(((PB(Status) *)status)->state_seq, 10);
+}
+
+static void another_epoch_replaces_the_status(void **state)
+{
+	PB(Status) * before, *after;
+	bool is_other;
+
+	(void)state;
+	news_start();
+	set_state("90", true);
+	assert_int_equal(bus_wait_state(t.bus, 90, PATIENCE_MS), 0);
+	before = bus_status(t.bus);
+	peer_kill();
+	peer_restart("4");
+	do {
+		after = bus_status(t.bus);
+		is_other = memcmp(after->epoch.data, before->epoch.data, 16) != 0;
+		msg_free(&after->base);
+	} while (!is_other);
+	msg_free(&before->base);
+	set_state("3", true);
+	assert_int_equal(bus_wait_state(t.bus, 3, PATIENCE_MS), 0);
+}
+
+static void a_lease_feeds_the_status(void **state)
+{
+	struct err err = { 0 };
+
+	(void)state;
+	set_state("77", false);
+	assert_int_equal(bus_lease_start(t.bus, NULL, NULL, &err), 0);
+	assert_int_equal(bus_wait_state(t.bus, 77, PATIENCE_MS), 0);
+}
+
+#define TEST(name, setup) cmocka_unit_test_setup_teardown(name, setup, end)
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(answers_a_question, with_peer),
+		TEST(carries_the_whole_error, with_peer),
+		TEST(refuses_a_role_outside_the_row, with_peer),
+		TEST(refuses_a_message_without_a_row, with_peer),
+		TEST(answers_busy_at_once_when_full, with_single_peer),
+		TEST(returns_by_the_deadline_when_nobody_answers, with_peer),
+		TEST(says_unavailable_when_there_is_no_peer, with_peer),
+		TEST(a_killed_peer_leaves_the_outcome_unknown, with_peer),
+		TEST(learns_the_boot_id_of_a_restarted_peer, with_peer),
+		TEST(a_repeatable_call_survives_the_death_of_its_peer, with_peer),
+		cmocka_unit_test(refuses_ipc_with_the_reason),
+		TEST(a_forged_frame_gets_no_answer_and_is_counted, with_peer),
+		TEST(a_header_that_was_changed_is_a_forgery, with_peer),
+		TEST(a_replayed_frame_gets_no_answer_and_is_counted, with_peer),
+		TEST(a_truncated_frame_gets_no_answer_and_is_counted, with_peer),
+		TEST(another_version_gets_no_answer_and_is_counted, with_peer),
+		TEST(a_message_over_the_ceiling_closes_its_connection, with_peer),
+		TEST(listeners_survive_connect_and_close, with_peer),
+		TEST(news_bring_the_status_and_the_time, with_peer),
+		TEST(lost_news_is_asked_for, with_peer),
+		TEST(an_older_state_of_the_same_epoch_is_ignored, with_peer),
+		TEST(another_epoch_replaces_the_status, with_peer),
+		TEST(a_lease_feeds_the_status, with_peer),
+	};
+	int failed;
+
+	if (argc < 2 || crypto_start() < 0)
+		return 2;
+	t.peer_path = argv[1];
+	if (argc == 3)
+		cmocka_set_test_filter(argv[2]);
+	t.keys = keys_of(ROLE_GATEWAY);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	keys_free(t.keys);
+	/* Buses that were stopped keep sockets and a thread in nng: leave as the services do. */
+	(void)fflush(NULL);
+	_exit(failed == 0 ? 0 : 1);
+}

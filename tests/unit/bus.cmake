@@ -1,0 +1,7 @@
+# The bus over real sockets, its peer in a process of its own.
+add_executable(bus_test_peer ${CMAKE_SOURCE_DIR}/tests/integration/bus/peer.c)
+target_link_libraries(bus_test_peer PRIVATE box_flags box_common)
+add_executable(integration_bus ${CMAKE_SOURCE_DIR}/tests/integration/bus/test_bus.c)
+target_link_libraries(integration_bus PRIVATE box_flags box_common box_nng ${CMOCKA_LIBRARY})
+add_test(NAME integration_bus COMMAND integration_bus $<TARGET_FILE:bus_test_peer>)
+set_tests_properties(integration_bus PROPERTIES LABELS integration TIMEOUT 300)
