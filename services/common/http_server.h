@@ -4,6 +4,10 @@
  * workers with 1 MiB of stack, never on civetweb's 100 KiB ones, which only read and write.
  *
  * Order: http_server_start -> ... -> http_server_stop.  A handler owns its request until it returns.
+ *
+ * Answered here, before any handler: 400 for bad framing, paths with dot segments, empty segments, "%2F" or bad
+ * escapes; 404; 405 with Allow; 413; 415 for a body that is not application/json (or application/x+json);
+ * a request for a websocket.  The guard runs before the last four.
  */
 #pragma once
 
@@ -59,24 +63,30 @@ const void *http_body(const struct http_request *rq, size_t *ret_len);
 const char *http_remote(const struct http_request *rq);               /* "127.0.0.1" */
 /* The client closed its connection while we worked (polls the socket; cheap). */
 bool http_client_gone(const struct http_request *rq);
-/* Call fn(arg) once, from another thread, when the client leaves before the answer.  For cancelling. */
+/* Call fn(arg) once, from another thread, when the client leaves before the answer.  For cancelling.  fn NULL
+ * takes it back.  Taking back, answering and beginning a stream wait for an fn that is running, so fn may not
+ * wait for the handler nor call http_*(rq). */
 void http_on_gone(struct http_request *rq, void (*fn)(void *arg), void *arg);
 
 void http_add_header(struct http_request *rq, const char *name, const char *value);
 void http_respond(struct http_request *rq, int status, const char *content_type, const void *body,
 		  size_t len);
-/* problem+json with detail, code, field, hint (and current); http_status from err_row(). */
+/* problem+json with detail, code, field, hint (and current); http_status from err_row().  Retry-After: 1 is
+ * added to 429 and 503 unless the handler set one. */
 void http_respond_err(struct http_request *rq, const struct err *err);
 
 /*
  * Turn the answer into a stream (SSE).  Headers set so far go out at once.  The stream outlives the handler; it is
  * written by the connection's own thread.  idle_comment_ms: ": \n\n" after so long a silence (0: never).
+ * NULL when max_streams are open: 503 with Retry-After was answered instead.
  */
 struct http_stream *http_stream_begin(struct http_request *rq, const char *content_type,
 				      uint32_t idle_comment_ms);
 /* Queue bytes.  -ERR_CANCELLED when the client left, -ERR_BUSY when 1 MiB is waiting.  Any thread. */
 int http_stream_send(struct http_stream *s, const void *data, size_t len);
 bool http_stream_gone(const struct http_stream *s);
-/* fn(arg) once when the client leaves; on another thread. */
+/* fn(arg) once when the client leaves or the server stops; on another thread, or at once on this one when
+ * it has left already.  fn may end the stream; ending it
+ * elsewhere waits for an fn that is running. */
 void http_stream_on_gone(struct http_stream *s, void (*fn)(void *arg), void *arg);
-void http_stream_end(struct http_stream *s); /* flush, close; s is invalid after */
+void http_stream_end(struct http_stream *s); /* flushes; s is invalid after.  Due also when the client left */
