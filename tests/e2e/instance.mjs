@@ -94,6 +94,11 @@ export class Instance {
     return JSON.parse(this.run('status', ['--json']).stdout);
   }
 
+  supervisorOf(service) {
+    const state = readFileSync(join(this.data, 'run', `${service}.state`), 'utf8');
+    return Number(/^supervisor=(\d+)$/m.exec(state)[1]);
+  }
+
   // JSON lines of `ctl audit tail`, live; `rows` grows until stop().
   followAudit() {
     const child = spawn(join(repo, 'mcpbox'), ['ctl', '--data', this.data, 'audit', 'tail', '--json'], {
