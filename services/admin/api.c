@@ -112,11 +112,7 @@ int api_ask(struct call *call, uint16_t question, const ProtobufCMessage *reques
 		.principal = &principal,
 		.traceparent = http_header(call->rq, "traceparent"),
 	};
-	int r = bus_ask_registry(call->admin->bus, question, request, &opts, ret, err);
-
-	if (r == -ERR_UNAVAILABLE && bus_registry_silence_ms(call->admin->bus) > API_SILENCE_MAX_MS)
-		return err_set(err, ERR_UNAVAILABLE, "registry unavailable");
-	return r;
+	return bus_ask_registry(call->admin->bus, question, request, &opts, ret, err);
 }
 
 /* ---- the object that a change answers with ---- */

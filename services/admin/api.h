@@ -13,9 +13,6 @@
 #include "session.h"
 #include "view.h"
 
-/* The registry publishes its Status every 500 ms; after so long a silence it is said to be away. */
-#define API_SILENCE_MAX_MS 2000
-
 struct call;
 /* Fills call->body (and, if not application/json, content_type).  Returns 0 or -code with err. */
 typedef int api_serve(struct call *call, struct err *err);

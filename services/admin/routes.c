@@ -43,6 +43,9 @@ static const struct view server_state = { .kind = VIEW_WHOLE, .keys = server_sta
 
 /* ---- answers of our own ---- */
 
+/* The registry publishes its Status every 500 ms; after so long a silence it is said to be away. */
+#define SILENCE_MAX_MS 2000
+
 static int serve_config(struct call *call, struct err *err BOX_UNUSED)
 {
 	buf_add_str(&call->body, "{\"app_name\":\"MCPBox\",\"app_version\":\"" BOX_VERSION
@@ -53,7 +56,7 @@ static int serve_config(struct call *call, struct err *err BOX_UNUSED)
 static int serve_health(struct call *call, struct err *err BOX_UNUSED)
 {
 	uint64_t silence_ms = bus_registry_silence_ms(call->admin->bus);
-	bool is_well = silence_ms <= API_SILENCE_MAX_MS;
+	bool is_well = silence_ms <= SILENCE_MAX_MS;
 
 	/* Without the registry there is nothing to administer, but restarting this process would
 	 * not help. */
