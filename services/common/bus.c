@@ -161,6 +161,11 @@ const char *bus_instance(const struct bus *b)
 	return b->instance;
 }
 
+const struct keys *bus_keys(const struct bus *b)
+{
+	return b->keys;
+}
+
 int bus_new(const struct bus_config *config, struct bus **ret, struct err *err)
 {
 	struct bus *b = mem_alloc(sizeof(*b));

@@ -36,6 +36,7 @@ void bus_stop(struct bus *b);
 const uint8_t *bus_boot_id(const struct bus *b);
 enum bus_role bus_self(const struct bus *b);
 const char *bus_instance(const struct bus *b);
+const struct keys *bus_keys(const struct bus *b);
 /* Judge an address as a listener or peer: tcp:// or tls+tcp://; ipc:// is refused with the reason. */
 int bus_check_address(const char *url, struct err *err) BOX_MUST_CHECK;
 
