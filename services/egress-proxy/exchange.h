@@ -1,0 +1,53 @@
+/*
+ * One request on a stream, from its parsed head to the answer's bytes: permit, policy, lookup,
+ * judgement of every address, record, fetch, record, answer.  Loop thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "buf.h"
+#include "bus.h"
+#include "call.h"
+#include "fetch.h"
+#include "forward.h"
+#include "own.h"
+#include "policy.h"
+#include "resolve.h"
+#include "spool.h"
+
+struct exchange_env { /* one per process */
+	struct bus *bus;
+	struct spool *spool;
+	struct resolver *resolver;
+	struct fetcher *fetcher;
+	struct own *own;
+	uint32_t stale_max_ms;
+	uint64_t last_request_no;
+};
+
+struct exchange { /* inside the stream */
+	struct exchange_env *env;
+	const struct call *call;
+	struct forward_request request; /* owned */
+	const void *body;               /* borrowed */
+	size_t body_len;
+	const struct rule *rule;
+	struct resolved resolved;
+	struct resolve *lookup;
+	struct fetch *fetch;
+	uint64_t request_no;
+	uint64_t started_us;
+	bool is_running;
+	/* frame: length and head; body: what follows it.  Both may be taken.  Called once. */
+	void (*done)(void *arg, struct buf *frame, struct buf *body);
+	void *arg;
+};
+
+/*
+ * Before: env, call, request, body, done and arg are set.  done may be called from within; it must
+ * not free the exchange then.
+ */
+void exchange_start(struct exchange *x);
+/* done will not be called; what was sent is recorded as ended with `reason`. */
+void exchange_cancel(struct exchange *x, const char *reason);

@@ -1,0 +1,230 @@
+#include "headers.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include "mem.h"
+#include "parse.h"
+
+static const char *const request_hop[] = {
+	"Host",
+	"Content-Length",
+	"Transfer-Encoding",
+	"Connection",
+	"Keep-Alive",
+	"Upgrade",
+	"TE",
+	"Trailer",
+	"Expect",
+	"HTTP2-Settings",
+	/* What the body is decoded from is agreed between proxy and origin. */
+	"Accept-Encoding",
+};
+
+static const char *const response_hop[] = {
+	"Transfer-Encoding",
+	"Connection",
+	"Keep-Alive",
+	"Upgrade",
+	"Trailer",
+	/* The body that the tool gets is decoded, and its length is in the answer's head. */
+	"Content-Encoding",
+	"Content-Length",
+	"Proxy-Connection",
+	"Proxy-Authenticate",
+	"Alt-Svc",
+};
+
+bool headers_is_token(const char *s)
+{
+	if (!*s)
+		return false;
+	for (; *s; s++) {
+		unsigned char c = (unsigned char)*s;
+
+		if (c <= 0x20 || c >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", c))
+			return false;
+	}
+	return true;
+}
+
+void headers_clear(struct headers *h)
+{
+	for (size_t i = 0; i < h->count; i++) {
+		free(h->items[i].name);
+		free(h->items[i].value);
+	}
+	h->count = 0;
+	h->bytes = 0;
+}
+
+void headers_done(struct headers *h)
+{
+	headers_clear(h);
+	free(h->items);
+	h->items = NULL;
+}
+
+/* Takes both. */
+static int append(struct headers *h, char *name, char *value)
+{
+	size_t size = strlen(name) + strlen(value) + 4;
+
+	if (h->count == h->max || h->bytes + size > HEADERS_BYTES_MAX) {
+		free(name);
+		free(value);
+		return -ERR_TOO_LARGE;
+	}
+	if (!h->items)
+		h->items = mem_alloc_array(h->max, sizeof(*h->items));
+	h->items[h->count++] = (struct header){ name, value };
+	h->bytes += size;
+	return 0;
+}
+
+/* UTF-8 up to U+00FF -> Latin-1; NULL when a character is wider or ends a line. */
+static char *to_latin1(const char *s)
+{
+	size_t len = strlen(s);
+	char *out = mem_alloc(len + 1);
+	size_t n = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)s[i];
+
+		if (c == 0xc2 || c == 0xc3)
+			c = (unsigned char)((c & 3u) << 6 | ((unsigned char)s[++i] & 0x3fu));
+		else if (c >= 0x80 || c == '\r' || c == '\n' || c == 0x7f ||
+			 (c < 0x20 && c != '\t')) {
+			free(out);
+			return NULL;
+		}
+		out[n++] = (char)c;
+	}
+	out[n] = '\0';
+	return out;
+}
+
+int headers_add(struct headers *h, const char *name, const char *value, struct err *err)
+{
+	char *latin1;
+
+	if (!headers_is_token(name))
+		return err_set(err, ERR_INVALID, "a header name holds characters it must not");
+	latin1 = text_is_utf8(value, strlen(value)) ? to_latin1(value) : NULL;
+	if (!latin1)
+		return err_set(err, ERR_INVALID,
+			       "header '%.64s' holds a line break or a character beyond Latin-1",
+			       name);
+	if (append(h, mem_strdup(name), latin1) < 0)
+		return err_set(err, ERR_TOO_LARGE, "more than %zu headers or %u KiB of them",
+			       h->max, HEADERS_BYTES_MAX / 1024);
+	return 0;
+}
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+int headers_add_line(struct headers *h, const char *line, size_t len)
+{
+	const char *colon;
+	const char *value;
+	char *name;
+
+	while (len > 0 && (line[len - 1] == '\n' || line[len - 1] == '\r'))
+		len--;
+	colon = memchr(line, ':', len);
+	if (!colon || memchr(line, '\0', len) || memchr(line, '\r', len) || memchr(line, '\n', len))
+		return -ERR_INVALID;
+	name = mem_strndup(line, (size_t)(colon - line));
+	if (!headers_is_token(name)) {
+		free(name);
+		return -ERR_INVALID;
+	}
+	for (value = colon + 1; value < line + len && is_blank(*value); value++)
+		;
+	while (len > 0 && line + len > value && is_blank(line[len - 1]))
+		len--;
+	return append(h, name, mem_strndup(value, (size_t)(line + len - value)));
+}
+
+const char *headers_find(const struct headers *h, const char *name)
+{
+	for (size_t i = 0; i < h->count; i++)
+		if (strcasecmp(h->items[i].name, name) == 0)
+			return h->items[i].value;
+	return NULL;
+}
+
+static void remove_at(struct headers *h, size_t i)
+{
+	free(h->items[i].name);
+	free(h->items[i].value);
+	memmove(&h->items[i], &h->items[i + 1], (h->count - i - 1) * sizeof(*h->items));
+	h->count--;
+}
+
+void headers_remove(struct headers *h, const char *name)
+{
+	for (size_t i = 0; i < h->count;) {
+		if (strcasecmp(h->items[i].name, name) == 0)
+			remove_at(h, i);
+		else
+			i++;
+	}
+}
+
+/* Connection: close, X-Foo  ->  X-Foo is for this hop too.  The list is copied: removing frees it. */
+static void remove_nominated(struct headers *h)
+{
+	for (size_t i = 0; i < h->count; i++) {
+		BOX_CLEANUP(mem_freep) char *list = NULL;
+		char *rest;
+		char *name;
+
+		if (strcasecmp(h->items[i].name, "Connection") != 0)
+			continue;
+		list = rest = mem_strdup(h->items[i].value);
+		remove_at(h, i);
+		while ((name = strsep(&rest, ", \t")))
+			if (*name && strcasecmp(name, "Connection") != 0)
+				headers_remove(h, name);
+		i = (size_t)-1; /* positions moved: look for the next one from the start */
+	}
+}
+
+void headers_drop_request_hop(struct headers *h)
+{
+	remove_nominated(h);
+	for (size_t i = 0; i < ARRAY_LEN(request_hop); i++)
+		headers_remove(h, request_hop[i]);
+	for (size_t i = 0; i < h->count;) {
+		if (strncasecmp(h->items[i].name, "Proxy-", 6) == 0)
+			remove_at(h, i);
+		else
+			i++;
+	}
+}
+
+void headers_drop_response_hop(struct headers *h)
+{
+	remove_nominated(h);
+	for (size_t i = 0; i < ARRAY_LEN(response_hop); i++)
+		headers_remove(h, response_hop[i]);
+}
+
+void headers_value_utf8(const char *value, struct buf *ret)
+{
+	for (; *value; value++) {
+		unsigned char c = (unsigned char)*value;
+
+		if (c < 0x80) {
+			buf_add_char(ret, (char)c);
+		} else {
+			buf_add_char(ret, (char)(0xc0 | c >> 6));
+			buf_add_char(ret, (char)(0x80 | (c & 0x3f)));
+		}
+	}
+}
