@@ -3,41 +3,52 @@
 
 # build_tree PRESET: does nothing quickly when no source has changed.
 build_tree() {
-	if [ -e "$repo/build/$1/bin/mcpbox-registry" ] && [ ! -w "$repo/build/$1" ]; then
+	tree=$repo/build/$1
+	if [ -e "$tree/stage/.hash" ] && [ ! -w "$tree" ]; then
 		say "$repo/build may not be written by $(id -un): using what is built there"
 		return 0
 	fi
-	[ -e "$repo/build/$1/build.ninja" ] ||
-		(cd "$repo" && cmake --preset "$1" -DBOX_TESTS=OFF) >&2 || die "cmake could not configure the build"
+	[ -e "$tree/build.ninja" ] || (cd "$repo" && cmake --preset "$1" -DBOX_TESTS=OFF) >&2 ||
+		die "cmake could not configure the build"
 	build_log=$(mktemp)
-	cmake --build "$repo/build/$1" >"$build_log" 2>&1 || { tail -n 40 "$build_log" >&2; rm -f "$build_log"; die "the build failed"; }
-	grep -q 'no work to do' "$build_log" || say "built"
+	if ! cmake --build "$tree" >"$build_log" 2>&1; then
+		tail -n 40 "$build_log" >&2
+		rm -f "$build_log"
+		die "the build failed"
+	fi
+	grep -q 'no work to do' "$build_log" && [ -e "$tree/stage/.hash" ] || build_stage "$tree"
 	rm -f "$build_log"
 }
 
-# build_install PRESET: replaces $app as a whole, and only when something in it differs.
-build_install() {
-	rm -rf "$app.new"
-	cmake --install "$repo/build/$1" --prefix "$app.new" >/dev/null || die "the installation failed"
-	(cd "$app.new" && find . -type f ! -name .hash -print0 | sort -z | xargs -0 sha256sum | sha256sum) >"$app.new/.hash"
-	if cmp -s "$app.new/.hash" "$app/.hash"; then
-		rm -rf "$app.new"
-		return 0
-	fi
-	build_describe
-	chmod -R u=rwX,go=rX "$app.new"
-	rm -rf "$app"
-	mv "$app.new" "$app"
+# What is installed, made in the build tree: an instance copies it only when its hash differs.
+build_stage() {
+	say "built"
+	rm -rf "$1/stage"
+	cmake --install "$1" --prefix "$1/stage" >/dev/null || die "the installation failed"
+	build_describe "$1/stage"
+	chmod -R u=rwX,go=rX "$1/stage"
+	(cd "$1/stage" && find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum) >"$1/stage.hash"
+	mv "$1/stage.hash" "$1/stage/.hash"
 }
 
 # Which settings each service knows: its own table says so.
 build_describe() {
-	mkdir -p "$app.new/share/mcpbox/settings"
+	mkdir -p "$1/share/mcpbox/settings"
 	for service in registry gateway executor egress-proxy admin; do
-		"$app.new/libexec/mcpbox/mcpbox-$service" --print-config-table >"$app.new/table" ||
+		"$1/libexec/mcpbox/mcpbox-$service" --print-config-table >"$1/table" ||
 			die "mcpbox-$service does not tell its settings"
-		sed -n 's/.*"name": *"\([A-Z0-9_]*\)".*/\1/p' "$app.new/table" >"$app.new/share/mcpbox/settings/$service"
+		sed -n 's/.*"name": *"\([A-Z0-9_]*\)".*/\1/p' "$1/table" >"$1/share/mcpbox/settings/$service"
 	done
-	rm -f "$app.new/table"
-	"$app.new/libexec/mcpbox/mcpbox-registry" --version | awk '{ print $NF }' >"$app.new/share/mcpbox/version"
+	rm -f "$1/table"
+	"$1/libexec/mcpbox/mcpbox-registry" --version | awk '{ print $NF }' >"$1/share/mcpbox/version"
+}
+
+# build_install PRESET: replaces $app as a whole.
+build_install() {
+	cmp -s "$repo/build/$1/stage/.hash" "$app/.hash" && return 0
+	rm -rf "$app.new"
+	cp -R "$repo/build/$1/stage" "$app.new"
+	chmod -R u=rwX,go=rX "$app.new"
+	rm -rf "$app"
+	mv "$app.new" "$app"
 }
