@@ -1,11 +1,11 @@
 /* tools, servers (from the admin service); executors, instances (from the registry's Status). */
 #include <stdio.h>
+#include "clock.h"
 #include "ctl.h"
 #include "json.h"
-#include "json_proto.h"
-#include "clock.h"
 #include "mem.h"
 #include "ops.h"
+#include "parse.h"
 #include "print.h"
 #include "session.h"
 
@@ -151,31 +151,68 @@ static void print_instances(const PB(Status) * status)
 	print_table_end(t, stdout);
 }
 
-enum ctl_exit cmd_instances(struct ctl *ctl)
-{
-	BOX_CLEANUP(msg_freep) PB(Status) *status = NULL;
-	struct err err = { 0 };
-
-	if (load_status(ctl, &status, &err) < 0)
-		return ctl_fail(ctl, &err);
-	if (ctl->options.json)
-		print_proto(stdout, &status->base);
-	else
-		print_instances(status);
-	return CTL_DONE;
-}
-
-/* interface.md, `status --json`: instance, capacity, in_flight, layers. */
-static json_t *executor_json(const PB(Instance) * in)
+static json_t *layers_json(const PB(Instance) * in)
 {
 	json_t *layers = NULL;
 	struct err ignored = { 0 };
 
-	if (json_load(in->layers_json.data, in->layers_json.len, &layers, &ignored) < 0)
-		layers = json_object();
-	return json_pack("{s:s, s:i, s:i, s:b, s:o}", "instance", in->instance, "capacity",
-			 (int)in->capacity, "in_flight", (int)in->in_flight, "draining",
-			 in->draining, "layers", layers);
+	if (in->layers_json.len > 0 &&
+	    json_load(in->layers_json.data, in->layers_json.len, &layers, &ignored) == 0)
+		return layers;
+	return json_object();
+}
+
+/* With what interface.md, `status --json`, wants of executors. */
+static json_t *instance_json(const PB(Instance) * in)
+{
+	char since[32], boot_id[2 * BOOT_ID_SIZE + 1] = "";
+
+	clock_format_iso(in->since_unix_ms, since);
+	if (in->boot_id.len == BOOT_ID_SIZE)
+		format_hex(in->boot_id.data, in->boot_id.len, boot_id);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:b, s:b, s:o}", "role",
+			 short_role(in), "instance", in->instance, "boot_id", boot_id, "version",
+			 in->version, "since", since, "control_addr", in->control_addr, "work_addr",
+			 in->work_addr, "capacity", (int)in->capacity, "in_flight",
+			 (int)in->in_flight, "draining", in->draining, "stale", in->stale, "layers",
+			 layers_json(in));
+}
+
+/* The instances of one role; ROLE_NONE: all. */
+static json_t *instances_json(const PB(Status) * status, enum bus_role role)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < status->n_instances; i++)
+		if (role == ROLE_NONE || (enum bus_role)status->instances[i]->role == role)
+			(void)json_array_append_new(list, instance_json(status->instances[i]));
+	return list;
+}
+
+static json_t *status_json(const PB(Status) * status)
+{
+	char now[32];
+
+	clock_format_iso(status->registry_unix_ms, now);
+	return json_pack("{s:s, s:I, s:I, s:o}", "registry_time", now, "state_seq",
+			 (json_int_t)status->state_seq, "audit_seq", (json_int_t)status->audit_seq,
+			 "instances", instances_json(status, ROLE_NONE));
+}
+
+enum ctl_exit cmd_instances(struct ctl *ctl)
+{
+	BOX_CLEANUP(msg_freep) PB(Status) *status = NULL;
+	BOX_CLEANUP(json_decrefp) json_t *tree = NULL;
+	struct err err = { 0 };
+
+	if (load_status(ctl, &status, &err) < 0)
+		return ctl_fail(ctl, &err);
+	tree = status_json(status);
+	if (ctl->options.json)
+		print_json(stdout, tree);
+	else
+		print_instances(status);
+	return CTL_DONE;
 }
 
 /* "seccomp landlock=7 userns": the layers that are on. */
@@ -221,14 +258,12 @@ static void print_executors(const json_t *executors)
 enum ctl_exit cmd_executors(struct ctl *ctl)
 {
 	BOX_CLEANUP(msg_freep) PB(Status) *status = NULL;
-	BOX_CLEANUP(json_decrefp) json_t *executors = json_array();
+	BOX_CLEANUP(json_decrefp) json_t *executors = NULL;
 	struct err err = { 0 };
 
 	if (load_status(ctl, &status, &err) < 0)
 		return ctl_fail(ctl, &err);
-	for (size_t i = 0; i < status->n_instances; i++)
-		if (status->instances[i]->role == MCPBOX__V1__ROLE__ROLE_EXECUTOR)
-			(void)json_array_append_new(executors, executor_json(status->instances[i]));
+	executors = instances_json(status, ROLE_EXECUTOR);
 	if (ctl->options.json)
 		print_json(stdout, executors);
 	else if (json_array_size(executors) == 0)

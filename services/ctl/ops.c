@@ -4,7 +4,7 @@
 #include "mem.h"
 #include "ops.h"
 
-#define SLOTS      2
+#define SLOTS      4
 #define TIMEOUT_MS 15000 /* verifying a long chain takes its time */
 
 struct ops {

@@ -130,7 +130,7 @@ static int answer_get_tool(struct bus_request *rq, struct err *err)
 {
 	return answer_json(rq,
 			   "{\"tool\":{\"id\":\"t1\",\"name\":\"x\",\"input_schema\":"
-			   "{\"type\":\"object\",\"default\":1e400},\"content_hash\":\"00ff\"}}",
+			   "{\"type\":\"object\",\"default\":1e40},\"content_hash\":\"00ff\"}}",
 			   err);
 }
 
