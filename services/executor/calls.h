@@ -1,0 +1,74 @@
+/*
+ * The calls of this executor: admitted up to its capacity, run one thread each, answered once,
+ * remembered for a while so that a lost answer can be fetched again.
+ *
+ * Any thread.  A struct call is counted: calls_start and calls_find give a reference, call_unref
+ * takes it back.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "attrs.h"
+#include "blobs.h"
+#include "err.h"
+#include "msg.h"
+#include "pool.h"
+
+struct calls;
+struct call;
+
+/* What a call is made of; all borrowed but for what is said. */
+struct call_order {
+	const char *call_id;
+	const PB(Permit) * permit;
+	const PB(SignedPermit) * signed_permit;
+	struct blob *spec;  /* takes a reference of its own */
+	struct blob *grant; /* may be NULL: no network */
+	struct bytes arguments;
+	bool wants_progress;
+	const char *log_level;
+};
+
+/* What is passed to calls_config.open_stream: facts of the call that wants to get out. */
+struct call_egress {
+	const char *call_id;
+	const char *tool_name;
+	const PB(SignedPermit) * permit;
+	struct bytes grant;
+};
+
+struct calls_config {
+	struct pool *pool; /* borrowed */
+	uint32_t capacity;
+	/* A connected stream to the egress-proxy (the caller's), or -code. */
+	int (*open_stream)(void *arg, const struct call_egress *who, uint32_t remaining_ms,
+			   struct err *err);
+	void *arg;
+};
+
+struct calls *calls_new(const struct calls_config *config);
+/* Cancels what runs and waits for it. */
+void calls_free(struct calls *c);
+
+/* -ERR_BUSY (full or draining), -ERR_EXISTS (id was started before), -ERR_INVALID (spec or
+ * arguments). */
+int calls_start(struct calls *c, const struct call_order *order, struct call **ret,
+		struct err *err) BOX_MUST_CHECK;
+struct call *calls_find(struct calls *c, const char *call_id); /* NULL when unknown or forgotten */
+void call_unref(struct call *call);
+
+/* Waits until the call is done or has events after after_seq, or the deadline passes; then packs
+ * Done or Running (with no events in the last case) into ret.  Events up to after_seq are dropped.
+ */
+void call_wait(struct call *call, uint32_t after_seq, uint64_t deadline_mono_ms, struct buf *ret);
+
+/* Ends the call.  False when it is not known or already done. */
+bool calls_cancel(struct calls *c, const char *call_id, const char *reason);
+/* Ends every call whose permit the function condemns. */
+void calls_cancel_permits(struct calls *c, bool (*is_revoked)(void *arg, const char *permit_id),
+			  void *arg);
+
+uint32_t calls_in_flight(struct calls *c);
+/* No new calls from now on; waits up to ms for those that run.  True when none is left. */
+bool calls_drain(struct calls *c, uint32_t ms);

@@ -1,0 +1,27 @@
+/* What a call prints: the first CAPTURE_KEPT bytes are kept, all are counted.  Pure.  Not
+ * thread-safe. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "buf.h"
+
+#define CAPTURE_KEPT (64u * 1024)
+
+struct capture {
+	struct buf kept;
+	uint64_t total;
+};
+#define CAPTURE_INIT                               \
+	{                                          \
+		.kept = BUF_INIT(CAPTURE_KEPT + 1) \
+	}
+
+void capture_add(struct capture *c, const void *data, size_t len);
+void capture_done(struct capture *c);
+/* Appends what was kept as valid UTF-8 (foreign bytes and NUL become U+FFFD), with a marker when
+ * cut. */
+void capture_text(const struct capture *c, struct buf *ret);
+/* Nothing but white space? */
+bool capture_is_blank(const struct capture *c);

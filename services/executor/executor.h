@@ -1,0 +1,34 @@
+/* The executor as its handlers see it. */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include "blobs.h"
+#include "bus.h"
+#include "calls.h"
+#include "egress_link.h"
+#include "executor_cfg.h"
+#include "pool.h"
+#include "service.h"
+
+#define INSPECT_MAX 4u /* checks of code at once; they do not count as calls */
+
+struct executor {
+	struct service service;
+	struct executor_cfg cfg;
+	struct keys *keys;
+	struct pool *pool;
+	struct blobs *blobs;
+	struct calls *calls;
+	struct bus *bus;
+	struct egress_link link;
+	char work_addr[64], control_addr[64];
+	struct buf layers_json;
+	atomic_uint inspections; /* running */
+	atomic_bool is_draining;
+};
+
+extern const struct bus_route executor_work_routes[], executor_control_routes[];
+extern const size_t executor_work_route_count, executor_control_route_count;
+/* bus_news.on_status: ends calls of revoked permits. */
+void executor_on_status(void *arg, const PB(Status) * status);

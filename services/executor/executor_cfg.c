@@ -1,0 +1,38 @@
+#include "executor_cfg.h"
+
+#include "cfg.h"
+
+static const struct cfg_row rows[] = {
+	CFG_LOG_LEVEL(struct executor_cfg, log_level),
+	CFG(struct executor_cfg, "MCPBOX_KEYS_FILE", CFG_STRING, keys_file, NULL, 0, 0,
+	    CFG_REQUIRED | CFG_INTERNAL, "key file of the executor role"),
+	CFG(struct executor_cfg, "MCPBOX_REGISTRY_ADDR", CFG_STRING, registry_addr,
+	    "127.0.0.1:8100", 0, 0, 0, "where the registry listens; a list"),
+	CFG(struct executor_cfg, "MCPBOX_BUS_LISTEN", CFG_STRING, bus_listen, "tcp://127.0.0.1:0",
+	    0, 0, 0, "where this instance listens; port 0 is announced"),
+	CFG(struct executor_cfg, "MCPBOX_BUS_PEERS", CFG_UINT, bus_peers, "64", 4, 1024, 0,
+	    "questions to other services at once"),
+	CFG(struct executor_cfg, "MCPBOX_EGRESS_SOCKET", CFG_STRING, egress_socket, NULL, 0, 100,
+	    CFG_INTERNAL,
+	    "socket of the egress-proxy on this machine; unset: tools have no network"),
+	CFG(struct executor_cfg, "MCPBOX_WORKER_PATH", CFG_STRING, worker_path, NULL, 0, 0,
+	    CFG_REQUIRED | CFG_INTERNAL, "the worker program"),
+	CFG(struct executor_cfg, "MCPBOX_RUNTIME_DIR", CFG_STRING, runtime_dir, NULL, 0, 1000,
+	    CFG_REQUIRED | CFG_INTERNAL, "directory of the Python runtime"),
+	CFG(struct executor_cfg, "MCPBOX_MODULE_DIRS", CFG_STRING, module_dirs, "", 0, 4000, 0,
+	    "directories from which approved modules are read, with : between"),
+	CFG(struct executor_cfg, "MCPBOX_SANDBOX_MIN", CFG_STRING, sandbox_min, "seccomp,landlock",
+	    0, 0, 0,
+	    "layers without which an executor refuses to start: seccomp landlock userns pidns "
+	    "mountns netns cgroup"),
+	CFG(struct executor_cfg, "MCPBOX_EXECUTOR_CAPACITY", CFG_UINT, capacity, "8", 1, 256, 0,
+	    "calls at once; more are refused as busy"),
+	CFG(struct executor_cfg, "MCPBOX_STALE_MAX", CFG_MS, stale_max_ms, "300s", 0, 86400000, 0,
+	    "how long approved tools run without a registry; 0: stop at once"),
+};
+
+const struct service_info executor_info = {
+	.name = "executor",
+	.rows = rows,
+	.row_count = sizeof(rows) / sizeof(rows[0]),
+};

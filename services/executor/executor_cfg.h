@@ -1,0 +1,21 @@
+/* Settings of the executor. */
+#pragma once
+
+#include <stdint.h>
+#include "service.h"
+
+struct executor_cfg {
+	char *log_level;
+	char *keys_file;
+	char *registry_addr;
+	char *bus_listen;
+	uint32_t bus_peers;
+	char *egress_socket;
+	char *worker_path;
+	char *runtime_dir;
+	char *module_dirs;
+	char *sandbox_min;
+	uint32_t capacity;
+	uint32_t stale_max_ms;
+};
+extern const struct service_info executor_info;

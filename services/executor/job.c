@@ -1,0 +1,129 @@
+#include "job.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "cleanup.h"
+#include "json.h"
+#include "parse.h"
+
+static const struct job_limits defaults = {
+	.timeout_ms = 30000,
+	.memory_mb = 256,
+	.output_kb = 4096,
+	.result_kb = 1024,
+	.files = 128,
+	.threads = 64,
+	.scratch_mb = 16,
+};
+
+static void complete(uint32_t *value, uint32_t fallback)
+{
+	if (*value == 0)
+		*value = fallback;
+}
+
+void job_limits_complete(struct job_limits *l)
+{
+	complete(&l->timeout_ms, defaults.timeout_ms);
+	complete(&l->memory_mb, defaults.memory_mb);
+	complete(&l->cpu_ms, l->timeout_ms);
+	complete(&l->output_kb, defaults.output_kb);
+	complete(&l->result_kb, defaults.result_kb);
+	complete(&l->files, defaults.files);
+	complete(&l->threads, defaults.threads);
+	complete(&l->scratch_mb, defaults.scratch_mb);
+}
+
+struct job_limits job_limits_of(const PB(ToolSpec) * spec)
+{
+	struct job_limits l = { .timeout_ms = spec->timeout_ms };
+
+	if (spec->limits) {
+		l.memory_mb = spec->limits->memory_mb;
+		l.cpu_ms = spec->limits->cpu_ms;
+		l.output_kb = spec->limits->output_kb;
+		l.result_kb = spec->limits->result_kb;
+		l.files = spec->limits->files;
+		l.threads = spec->limits->threads;
+		l.scratch_mb = spec->limits->scratch_mb;
+	}
+	job_limits_complete(&l);
+	return l;
+}
+
+bool job_wants_http(const struct job *job)
+{
+	return !job->is_inspection && job->code.len > 0 &&
+	       memmem(job->code.data, job->code.len, "http.", 5) != NULL;
+}
+
+struct wire_job job_wire(const struct job *job, uint64_t number)
+{
+	const struct job_limits *l = &job->limits;
+
+	return (struct wire_job){ .number = number,
+				  .memory_mb = l->memory_mb,
+				  .cpu_ms = l->cpu_ms,
+				  .files = l->files,
+				  .threads = l->threads,
+				  .scratch_mb = l->scratch_mb };
+}
+
+static void add_json(struct buf *b, const char *key, struct bytes text)
+{
+	if (text.len > 0) {
+		buf_printf(b, ",\"%s\":", key);
+		buf_add(b, text.data, text.len);
+	}
+}
+
+int job_add_payload(const struct job *job, struct buf *ret, struct err *err)
+{
+	if (!text_is_utf8(job->code.data, job->code.len))
+		return err_set(err, ERR_INVALID, "the code is not UTF-8");
+	buf_printf(ret, "{\"kind\":\"%s\",\"code\":", job->is_inspection ? "inspect" : "run");
+	json_add_string(ret, job->code.data, job->code.len);
+	add_json(ret, "arguments", job->arguments);
+	add_json(ret, "input_schema", job->input_schema);
+	add_json(ret, "output_schema", job->output_schema);
+	buf_add_str(ret, ",\"modules\":[");
+	for (size_t i = 0; i < job->module_count; i++) {
+		if (i)
+			buf_add_char(ret, ',');
+		json_add_string(ret, job->modules[i], strlen(job->modules[i]));
+	}
+	buf_printf(ret, "],\"result_kb\":%u}", job->limits.result_kb);
+	return ret->is_over ? err_set(err, ERR_TOO_LARGE, "code and arguments are too large") : 0;
+}
+
+static int write_all(int fd, const uint8_t *data, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = write(fd, data, len);
+
+		if (n < 0)
+			return -errno;
+		data += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+int job_open_payload(const struct job *job, struct err *err)
+{
+	BOX_CLEANUP(buf_done) struct buf b = BUF_INIT(JOB_PAYLOAD_MAX);
+	BOX_CLEANUP(fd_closep) int fd = -1;
+	int r = job_add_payload(job, &b, err), out;
+
+	if (r < 0)
+		return r;
+	/* Memory, not a pipe: nobody has to stand by and write while the sandbox starts. */
+	fd = memfd_create("payload", MFD_CLOEXEC);
+	if (fd < 0 || write_all(fd, b.data, b.len) < 0)
+		return err_set(err, ERR_INTERNAL, "no memory for the payload of a call");
+	out = fd;
+	fd = -1;
+	return out;
+}

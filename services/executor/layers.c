@@ -1,0 +1,78 @@
+#include "layers.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+static const struct {
+	const char *name;
+	uint32_t bit;
+	const char *how; /* what a host must have for it */
+} rows[] = {
+	{ "seccomp", LAYER_SECCOMP, "a kernel with seccomp filters" },
+	{ "landlock", LAYER_LANDLOCK,
+	  "Linux 5.13 or newer with Landlock among its security modules" },
+	{ "userns", LAYER_USERNS,
+	  "unprivileged user namespaces (in Docker: the seccomp profile in deploy/)" },
+	{ "pidns", LAYER_PIDNS,
+	  "unprivileged user namespaces (in Docker: the seccomp profile in deploy/)" },
+	{ "mountns", LAYER_MOUNTNS,
+	  "unprivileged user namespaces (in Docker: the seccomp profile in deploy/)" },
+	{ "netns", LAYER_NETNS,
+	  "unprivileged user namespaces (in Docker: the seccomp profile in deploy/)" },
+	{ "cgroup", LAYER_CGROUP, "a cgroup delegated to the executor" },
+};
+
+static int find(const char *name, size_t len)
+{
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		if (strlen(rows[i].name) == len && memcmp(rows[i].name, name, len) == 0)
+			return (int)i;
+	}
+	return -1;
+}
+
+int layers_parse(const char *list, uint32_t *ret, struct err *err)
+{
+	uint32_t bits = 0;
+
+	while (*list) {
+		size_t len = strcspn(list, ",");
+		int row = find(list, len);
+
+		if (row < 0)
+			return err_set(err, ERR_INVALID, "MCPBOX_SANDBOX_MIN: no layer '%.*s'",
+				       (int)len, list);
+		bits |= rows[row].bit;
+		list += len;
+		list += *list == ',';
+	}
+	*ret = bits;
+	return 0;
+}
+
+int layers_check(const struct wire_ready *ready, uint32_t floor, struct err *err)
+{
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		if (floor & rows[i].bit & ~ready->layers)
+			return err_set(
+				err, ERR_UNSUPPORTED,
+				"the sandbox layer '%s', which MCPBOX_SANDBOX_MIN demands, is not "
+				"available on this host; it needs %s",
+				rows[i].name, rows[i].how);
+	}
+	return 0;
+}
+
+void layers_add_json(const struct wire_ready *ready, struct buf *ret)
+{
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		bool is_on = (ready->layers & rows[i].bit) != 0;
+
+		buf_printf(ret, "%s\"%s\":", i ? "," : "{", rows[i].name);
+		if (rows[i].bit == LAYER_LANDLOCK && is_on)
+			buf_printf(ret, "%u", ready->landlock_abi);
+		else
+			buf_add_str(ret, is_on ? "true" : "false");
+	}
+	buf_add_char(ret, '}');
+}

@@ -1,0 +1,17 @@
+/* The walls of a sandbox by name: the floor an operator demands, the report that travels in the
+ * lease.  Pure. */
+#pragma once
+
+#include <stdint.h>
+#include "attrs.h"
+#include "buf.h"
+#include "err.h"
+#include "wire.h"
+
+/* "seccomp,landlock" -> bits of enum wire_layer.  -ERR_INVALID naming an unknown word. */
+int layers_parse(const char *list, uint32_t *ret, struct err *err) BOX_MUST_CHECK;
+/* Does `ready` reach `floor`?  -ERR_UNSUPPORTED with a text that names what the host lacks and how
+ * to give it. */
+int layers_check(const struct wire_ready *ready, uint32_t floor, struct err *err) BOX_MUST_CHECK;
+/* {"seccomp":true,"landlock":7,"userns":true,...} appended. */
+void layers_add_json(const struct wire_ready *ready, struct buf *ret);

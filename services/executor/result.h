@@ -1,0 +1,66 @@
+/*
+ * Judges how a call ended.  The answer frame comes from a process that hostile code ran in: one
+ * JSON object, capped, scanned, nothing in it believed but what concerns its own caller.  Pure;
+ * fuzzed.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "attrs.h"
+#include "capture.h"
+#include "err.h"
+#include "job.h"
+#include "wire.h"
+
+/* Answer and structured value together must fit into one bus frame. */
+#define RESULT_FRAME_MAX (7u * 1024 * 1024)
+
+/* Why the supervisor ended a call, if it did. */
+enum run_cause {
+	CAUSE_NONE,
+	CAUSE_TIMEOUT,
+	CAUSE_OUTPUT,   /* over output_kb */
+	CAUSE_EVENTS,   /* too many events that nobody fetched */
+	CAUSE_RESULT,   /* answer frame over RESULT_FRAME_MAX */
+	CAUSE_PROTOCOL, /* broke the rules of its channels */
+	CAUSE_CANCELLED,
+	CAUSE_LOST, /* the worker is gone */
+};
+
+/* All that is known at the end. */
+struct run_facts {
+	enum run_cause cause;
+	bool has_frame;
+	struct bytes frame;      /* without its length */
+	uint64_t frame_size;     /* as announced; with CAUSE_RESULT more than came */
+	struct wire_ended ended; /* how 0: the worker never said */
+	const struct job_limits *limits;
+	const struct capture *output;
+	const char *cancel_reason; /* or NULL */
+};
+
+struct result {
+	Mcpbox__V1__Done__Outcome outcome;
+	struct buf content;      /* MCP content array */
+	struct buf structured;   /* JSON or empty */
+	struct buf error_text;   /* short; empty when fine */
+	struct buf error_detail; /* JSON object or empty */
+	struct buf output;       /* UTF-8 */
+};
+#define RESULT_INIT                                                                              \
+	{                                                                                        \
+		.content = BUF_INIT(RESULT_FRAME_MAX), .structured = BUF_INIT(RESULT_FRAME_MAX), \
+		.error_text = BUF_INIT(64 * 1024), .error_detail = BUF_INIT(256 * 1024),         \
+		.output = BUF_INIT(4 * CAPTURE_KEPT)                                             \
+	}
+void result_done(struct result *r);
+/* When no process was started: outcome and text. */
+void result_fail(struct result *ret, Mcpbox__V1__Done__Outcome outcome, const char *text);
+const char *result_outcome_name(Mcpbox__V1__Done__Outcome outcome); /* "tool_error" */
+void result_judge(const struct run_facts *facts, struct result *ret);
+
+/* The answer to an inspection, the caller's (msg_free).  -ERR_INTERNAL or -ERR_UNAVAILABLE when the
+ * sandbox gave none. */
+int result_judge_inspection(const struct run_facts *facts, PB(InspectReply) * *ret,
+			    struct err *err) BOX_MUST_CHECK;

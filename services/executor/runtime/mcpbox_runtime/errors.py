@@ -1,0 +1,125 @@
+"""Failures -> the answer frame: text, detail for the record, detail for people."""
+
+import json
+import sys
+import traceback
+
+from .mcp_object import ToolError
+
+FRAMES_MAX = 50
+TEXT_MAX = 4000
+PREVIEW_MAX = 500
+SHOWN_HEADERS = (
+    "content-type", "retry-after", "x-ratelimit-remaining", "x-ratelimit-limit", "x-ratelimit-reset",
+    "x-deny-reason",
+)
+_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
+_extract = traceback.extract_tb
+
+
+class Refused(Exception):
+    """A refusal of the runtime: shown as if of the given type, without a traceback."""
+
+    def __init__(self, type_name, text):
+        super().__init__(text)
+        self.type_name = type_name
+
+
+def _text_of(e):
+    try:
+        text = str(e)
+    except Exception:
+        text = "<its text cannot be shown>"
+    return text if len(text) <= TEXT_MAX else text[:TEXT_MAX] + "..."
+
+
+def _name_of(e):
+    return e.type_name if isinstance(e, Refused) else type(e).__name__
+
+
+def _context(line, lines):
+    """Lines -2..+2 around it, the line itself marked."""
+    shown = []
+    for n in range(max(1, line - 2), min(len(lines), line + 2) + 1):
+        shown.append("%s %4d | %s" % (">" if n == line else " ", n, lines[n - 1].rstrip("\r\n")[:200]))
+    return shown
+
+
+def _where(e, source_file):
+    """(line of the tool's own code, formatted frames of it)."""
+    if isinstance(e, SyntaxError) and e.filename == source_file:
+        return e.lineno, []
+    frames = [f for f in _extract(e.__traceback__, limit=FRAMES_MAX * 4) if f.filename == source_file]
+    shown = ["line %d, in %s: %s" % (f.lineno or 0, f.name, (f.line or "")[:200]) for f in frames[-FRAMES_MAX:]]
+    return frames[-1].lineno if frames else None, shown
+
+
+def _http_info(e):
+    httpx = sys.modules.get("httpx")
+    if httpx is None or not isinstance(e, httpx.HTTPError):
+        return None
+    if not isinstance(e, httpx.HTTPStatusError):
+        return {"error_type": type(e).__name__, "detail": _text_of(e)[:PREVIEW_MAX]}
+    r = e.response
+    return {
+        "status_code": r.status_code,
+        "url": str(r.request.url),
+        "response_headers": {h: r.headers[h] for h in SHOWN_HEADERS if h in r.headers},
+        "body_preview": r.text[:PREVIEW_MAX],
+    }
+
+
+def _detail(e, text, lines, source_file="tool.py"):
+    detail = {"message": text, "error_type": _name_of(e)}
+    line, frames = (None, []) if isinstance(e, Refused) else _where(e, source_file)
+    if line:
+        detail["line_number"] = line
+    detail["code_context"] = _context(line, lines) if line else []
+    detail["traceback"] = frames
+    detail["source_file"] = source_file
+    info = _http_info(e)
+    if info:
+        detail["http_info"] = info
+    return detail
+
+
+def _for_people(detail):
+    shown = ["%s" % detail["error_type"] + (" at line %d" % detail["line_number"] if "line_number" in detail else "")]
+    shown += detail["code_context"]
+    info = detail.get("http_info") or {}
+    if "status_code" in info:
+        shown.append("HTTP %d %s" % (info["status_code"], info["url"]))
+        shown += ["%s: %s" % item for item in info["response_headers"].items()]
+        if info["body_preview"]:
+            shown.append(info["body_preview"][:300])
+    return "\n".join(shown)
+
+
+def _frame(kind, text, detail=None, detail_text=""):
+    frame = {"ok": False, "kind": kind, "text": text}
+    if detail:
+        frame["detail"] = detail
+        frame["detail_text"] = detail_text
+    return _dumps(frame).encode("utf-8", "replace")  # lone surrogates become question marks
+
+
+def answer(e, lines):
+    from .result import ResultTooLarge
+
+    if isinstance(e, MemoryError):
+        e.__traceback__ = None  # frees what the tool holds
+        return _frame("memory", "MemoryError")
+    text = _text_of(e)
+    if isinstance(e, ResultTooLarge):
+        return _frame("result", text)
+    if isinstance(e, SyntaxError) and e.lineno:
+        text = "%s (line %d)" % (e.msg, e.lineno)
+    detail = _detail(e, text, lines)
+    if isinstance(e, ToolError):
+        return _frame("exact", text, detail)
+    shown = "%s: %s" % (_name_of(e), text) if text else _name_of(e)
+    return _frame("tool", shown, detail, _for_people(detail))
+
+
+def answer_internal(e):
+    return _frame("internal", "the runtime failed: %s" % type(e).__name__)

@@ -1,0 +1,217 @@
+"""The object `http`: httpx.AsyncClient over the egress-proxy's forward protocol (proto/egress.proto).
+
+The transport works without an event loop (blocking, when a coroutine is driven directly) and with one.  A
+stream carries one request after the other; requests that run at once use several streams.
+"""
+
+import json
+import struct
+
+from . import host
+
+HEAD_MAX = 64 * 1024
+METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
+
+_dumps = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+_loads = json.loads
+_client = None
+_idle = []  # streams that wait for their next request
+
+# Names of httpx that tools reach as attributes of `http`.
+EXPORTS = frozenset((
+    "HTTPError", "HTTPStatusError", "RequestError", "TransportError", "TimeoutException", "ConnectTimeout",
+    "ReadTimeout", "WriteTimeout", "PoolTimeout", "NetworkError", "ConnectError", "ReadError", "WriteError",
+    "ProtocolError", "RemoteProtocolError", "LocalProtocolError", "UnsupportedProtocol", "DecodingError",
+    "TooManyRedirects", "InvalidURL", "Timeout", "Headers", "QueryParams", "URL", "Cookies", "Request",
+    "Response", "BasicAuth", "DigestAuth",
+))
+
+
+class Denied(PermissionError):
+    """The request may not leave: names host, rule and the tool to ask with."""
+
+    def __init__(self, text, host=None, port=None, rule=None, hint=None):
+        super().__init__(text)
+        self.host, self.port, self.rule, self.hint = host, port, rule, hint
+
+
+def _denied(error):
+    host, port = error.get("host"), error.get("port")
+    where = "%s:%s" % (host, port) if port else str(host)
+    hint = error.get("hint") or "ask for it with mcpbox_request_network_access"
+    if "mcpbox_request_network_access" not in hint:
+        hint += " (mcpbox_request_network_access)"
+    text = error.get("text") or "network access to %s is not allowed" % where
+    if where not in text:
+        text = "%s: %s" % (where, text)
+    if "mcpbox_request_network_access" not in text:
+        text = "%s; %s" % (text, hint)
+    return Denied(text, host, port, error.get("rule"), hint)
+
+
+def _raise_for(error, request):
+    import httpx
+
+    kind = error.get("kind")
+    if kind == "denied":
+        raise _denied(error)
+    classes = {
+        "dns": httpx.ConnectError, "connect": httpx.ConnectError, "tls": httpx.ConnectError,
+        "unavailable": httpx.ConnectError, "timeout": httpx.ReadTimeout, "too_large": httpx.ReadError,
+    }
+    text = error.get("text") or str(kind)
+    raise classes.get(kind, httpx.RemoteProtocolError)(text, request=request)
+
+
+def _running_loop():
+    import asyncio
+
+    return asyncio._get_running_loop()
+
+
+class _Stream:
+    """A socket, read and written in the way that the moment allows."""
+
+    def __init__(self, sock, loop):
+        self.sock, self.loop = sock, loop
+        sock.setblocking(loop is None)
+
+    async def send(self, data):
+        if self.loop is None:
+            self.sock.sendall(data)
+        else:
+            await self.loop.sock_sendall(self.sock, data)
+
+    async def receive(self, count):
+        data = bytearray()
+        while len(data) < count:
+            want = min(count - len(data), 1 << 18)
+            if self.loop is None:
+                part = self.sock.recv(want)
+            else:
+                part = await self.loop.sock_recv(self.sock, want)
+            if not part:
+                raise ConnectionResetError("the egress-proxy closed the connection; the host may have got the request")
+            data += part
+        return bytes(data)
+
+
+async def _exchange(head, body):
+    """One request on a stream of its own or an idle one -> (answer head, body)."""
+    sock = _idle.pop() if _idle else host.open_stream()
+    try:
+        stream = _Stream(sock, _running_loop())
+        data = _dumps(head).encode()
+        if len(data) > HEAD_MAX:
+            raise ValueError("URL and headers are larger than %d bytes" % HEAD_MAX)
+        await stream.send(struct.pack("<I", len(data)) + data + body)
+        size = struct.unpack("<I", await stream.receive(4))[0]
+        if size > HEAD_MAX:
+            raise ConnectionResetError("the egress-proxy answered with other bytes")
+        answer = _loads(await stream.receive(size))
+        content = await stream.receive(answer.get("body_len", 0))
+    except BaseException:
+        sock.close()  # in the middle of a frame: of no use to the next request
+        raise
+    _idle.append(sock)
+    return answer, content
+
+
+def _timeout_ms(request):
+    values = [v for v in request.extensions.get("timeout", {}).values() if v]
+    return int(max(values) * 1000) if values else 0
+
+
+def _response(answer, content, request):
+    import httpx
+
+    # The body comes decoded: headers that speak of its coded form would be read a second time.
+    headers = [
+        (k.encode("latin-1"), v.encode("latin-1"))
+        for k, v in answer.get("headers", ())
+        if k.lower() not in ("content-encoding", "transfer-encoding")
+    ]
+    extensions = {
+        "http_version": str(answer.get("http_version", "HTTP/1.1")).encode("ascii", "replace"),
+        "reason_phrase": str(answer.get("reason") or "").encode("latin-1", "replace"),
+    }
+    if not extensions["reason_phrase"]:
+        del extensions["reason_phrase"]
+    return httpx.Response(answer["status"], headers=headers, content=content, request=request, extensions=extensions)
+
+
+async def _handle(request):
+    import httpx
+
+    body = await request.aread()
+    # libcurl asks for the codings that it can undo; framing is the proxy's business.
+    skipped = ("accept-encoding", "content-length", "transfer-encoding", "connection", "host")
+    headers = [
+        [k.decode("latin-1"), v.decode("latin-1")]
+        for k, v in request.headers.raw
+        if k.decode("latin-1").lower() not in skipped
+    ]
+    head = {
+        "method": request.method, "url": str(request.url), "headers": headers,
+        "timeout_ms": _timeout_ms(request), "body_len": len(body),
+    }
+    try:
+        answer, content = await _exchange(head, body)
+    except host.HostError as e:
+        _raise_for({"kind": e.kind, "text": str(e)}, request)
+    except OSError as e:
+        raise httpx.ReadError(str(e), request=request) from None
+    if "error" in answer:
+        _raise_for(answer["error"], request)
+    return _response(answer, content, request)
+
+
+def _make_client():
+    import httpx
+
+    class Forward(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request):
+            return await _handle(request)
+
+    # The call's own time limit ends a slow request; no environment, no certificates: TLS is the proxy's.
+    return httpx.AsyncClient(transport=Forward(), timeout=None, trust_env=False, max_redirects=10)
+
+
+def client():
+    global _client
+    if _client is None:
+        _client = _make_client()
+    return _client
+
+
+class Http:
+    """As httpx.AsyncClient: get post put patch delete head options request."""
+
+    Denied = Denied
+
+    async def request(self, method, url, **options):
+        return await client().request(method, url, **options)
+
+    def __getattr__(self, name):
+        if name in EXPORTS:
+            import httpx
+
+            return getattr(httpx, name)
+        raise AttributeError("http has no attribute %r" % name)
+
+
+def _method(name):
+    async def send(self, url, **options):
+        return await getattr(client(), name)(url, **options)
+
+    send.__name__ = name
+    return send
+
+
+for _name in METHODS:
+    setattr(Http, _name, _method(_name))
+
+
+def preload():
+    """Import httpx and build the client before the fork; opens nothing."""
+    client()

@@ -1,0 +1,88 @@
+"""The object `mcp`: content builders, ToolError, progress and log."""
+
+import base64
+
+from . import host
+
+LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+
+
+class ToolError(Exception):
+    """Raised by a tool: the caller gets exactly this text."""
+
+
+class Content:
+    """One block of an answer."""
+
+    __slots__ = ("block",)
+
+    def __init__(self, block):
+        self.block = block
+
+    def __repr__(self):
+        return "<mcp content %s>" % self.block.get("type")
+
+
+class _Sent:
+    """What log() returns, so that `await mcp.log(...)` works as well."""
+
+    def __await__(self):
+        return iter(())
+
+
+def _base64(data):
+    if isinstance(data, str):
+        base64.b64decode(data, validate=True)
+        return data
+    return base64.b64encode(bytes(data)).decode()
+
+
+def _word(value, what):
+    if not isinstance(value, str) or not value:
+        raise TypeError("%s must be a non-empty string" % what)
+    return value
+
+
+class Mcp:
+    ToolError = ToolError
+    Content = Content
+
+    @staticmethod
+    def text(text):
+        return Content({"type": "text", "text": str(text)})
+
+    @staticmethod
+    def image(data, mime):
+        return Content({"type": "image", "data": _base64(data), "mimeType": _word(mime, "mime")})
+
+    @staticmethod
+    def audio(data, mime):
+        return Content({"type": "audio", "data": _base64(data), "mimeType": _word(mime, "mime")})
+
+    @staticmethod
+    def resource(uri, mime, text=None, blob=None):
+        if (text is None) == (blob is None):
+            raise TypeError("resource() takes either text or blob")
+        inner = {"uri": _word(uri, "uri"), "mimeType": _word(mime, "mime")}
+        inner.update({"text": str(text)} if blob is None else {"blob": _base64(blob)})
+        return Content({"type": "resource", "resource": inner})
+
+    @staticmethod
+    def link(uri, name):
+        return Content({"type": "resource_link", "uri": _word(uri, "uri"), "name": _word(name, "name")})
+
+    @staticmethod
+    async def progress(value, total=None, message=None):
+        event = {"progress": value + 0}
+        if total is not None:
+            event["total"] = total + 0
+        if message is not None:
+            event["message"] = str(message)
+        host.send_event({"op": "progress", "event": event})
+
+    @staticmethod
+    def log(level, data):
+        if level not in LOG_LEVELS:
+            raise ValueError("log level must be one of %s" % ", ".join(LOG_LEVELS))
+        host.send_event({"op": "log", "event": {"level": level, "data": data}})
+        return _Sent()

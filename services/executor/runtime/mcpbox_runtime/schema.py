@@ -1,0 +1,409 @@
+"""Input and output schema of a tool's main, read from its source.  Nothing of the source is run."""
+
+import ast
+
+from . import docstring
+
+SKIPPED = ("self", "cls", "http")
+DEPTH_MAX = 20
+
+_SCALARS = {
+    "str": {"type": "string"}, "int": {"type": "integer"}, "float": {"type": "number"}, "bool": {"type": "boolean"},
+    "None": {"type": "null"}, "NoneType": {"type": "null"}, "bytes": {"type": "string"},
+    "list": {"type": "array"}, "List": {"type": "array"}, "Sequence": {"type": "array"}, "Iterable": {"type": "array"},
+    "MutableSequence": {"type": "array"}, "Collection": {"type": "array"},
+    "set": {"type": "array", "uniqueItems": True}, "Set": {"type": "array", "uniqueItems": True},
+    "frozenset": {"type": "array", "uniqueItems": True}, "FrozenSet": {"type": "array", "uniqueItems": True},
+    "dict": {"type": "object"}, "Dict": {"type": "object"}, "Mapping": {"type": "object"},
+    "MutableMapping": {"type": "object"},
+    "Any": {}, "object": {},
+    "datetime": {"type": "string", "format": "date-time"}, "date": {"type": "string", "format": "date"},
+    "time": {"type": "string", "format": "time"}, "UUID": {"type": "string", "format": "uuid"},
+    "Decimal": {"type": ["string", "number"]},
+}
+_WRAPPERS = ("Required", "NotRequired", "Final", "ClassVar", "ReadOnly")
+_TUPLES = ("tuple", "Tuple", "NamedTuple")
+_ENUMS = ("Enum", "IntEnum", "StrEnum")
+_JSON_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
+
+
+class Refused(Exception):
+    """A signature that arguments by name cannot fill; the text says why."""
+
+    def __init__(self, text, line):
+        super().__init__(text)
+        self.line = line
+
+
+def _last_name(node):
+    if isinstance(node, ast.Name):
+        return node.id
+    return node.attr if isinstance(node, ast.Attribute) else None
+
+
+def _literal(node):
+    """(True, value) for a literal that JSON knows."""
+    try:
+        value = ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return False, None
+    return _is_json(value), value
+
+
+def _is_json(value):
+    if isinstance(value, (list, tuple)):
+        return all(_is_json(v) for v in value)
+    if isinstance(value, dict):
+        return all(isinstance(k, str) and _is_json(v) for k, v in value.items())
+    return type(value) in _JSON_TYPES and value == value and value not in (float("inf"), float("-inf"))
+
+
+def _enum_schema(values):
+    schema = {"enum": values}
+    kinds = {type(v) for v in values}
+    if len(kinds) == 1:
+        schema = {"type": _JSON_TYPES[kinds.pop()], "enum": values}
+    return schema
+
+
+class _Module:
+    """The names of the source that annotations may mean."""
+
+    def __init__(self, tree):
+        self.classes, self.aliases, self.imported = {}, {}, {}
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef):
+                self.classes[node.name] = node
+            elif isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+                self.aliases[node.targets[0].id] = node.value
+            elif isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    self.imported[alias.asname or alias.name] = alias.name
+            elif type(node).__name__ == "TypeAlias":  # Python 3.12
+                self.aliases[node.name.id] = node.value
+
+    def name_of(self, node):
+        name = _last_name(node)
+        return self.imported.get(name, name) if isinstance(node, ast.Name) else name
+
+    def base_names(self, cls):
+        return [self.name_of(b) for b in cls.bases]
+
+    def is_enum(self, cls):
+        return any(b in _ENUMS for b in self.base_names(cls))
+
+    def is_dataclass(self, cls):
+        return any(
+            self.name_of(d.func if isinstance(d, ast.Call) else d) == "dataclass" for d in cls.decorator_list
+        )
+
+    def is_typed_dict(self, cls):
+        return any(
+            b == "TypedDict" or b in self.classes and self.is_typed_dict(self.classes[b])
+            for b in self.base_names(cls) if b != cls.name
+        )
+
+    def enum_members(self, cls):
+        members, number = {}, 0
+        for node in cls.body:
+            if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)):
+                continue
+            name = node.targets[0].id
+            if name.startswith("_"):
+                continue
+            good, value = _literal(node.value)
+            if not good and isinstance(node.value, ast.Call) and self.name_of(node.value.func) == "auto":
+                number += 1
+                good, value = True, name.lower() if "StrEnum" in self.base_names(cls) else number
+            if good:
+                members[name] = value
+        return members
+
+
+class _Types:
+    """Annotations -> schemas."""
+
+    def __init__(self, module):
+        self.module = module
+        self.open = []  # classes being described: a class that holds itself ends here
+
+    def schema(self, node, depth=0):
+        """A schema, or None for what is not known."""
+        if node is None or depth > DEPTH_MAX:
+            return None
+        if isinstance(node, ast.Constant):
+            return self._constant(node, depth)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+            return self._union([node.left, node.right], depth)
+        if isinstance(node, ast.Subscript):
+            return self._subscript(node, depth)
+        return self._named(node, depth)
+
+    def _constant(self, node, depth):
+        if node.value is None:
+            return {"type": "null"}
+        if not isinstance(node.value, str):
+            return None
+        try:
+            return self.schema(ast.parse(node.value, mode="eval").body, depth + 1)
+        except (SyntaxError, ValueError):
+            return None
+
+    def _named(self, node, depth):
+        name = self.module.name_of(node)
+        if isinstance(node, ast.Name) and name in self.module.classes:
+            return self._class(self.module.classes[name], depth)
+        if isinstance(node, ast.Name) and node.id in self.module.aliases:
+            return self.schema(self.module.aliases[node.id], depth + 1)
+        if name in _TUPLES:
+            raise Refused("tuple parameters cannot be described to a client; use a list or a dataclass", node.lineno)
+        return dict(_SCALARS[name]) if name in _SCALARS else None
+
+    def _class(self, cls, depth):
+        if self.module.is_enum(cls):
+            return _enum_schema(list(self.module.enum_members(cls).values()))
+        if "NamedTuple" in self.module.base_names(cls):
+            raise Refused("tuple parameters cannot be described to a client; use a list or a dataclass", cls.lineno)
+        if not (self.module.is_dataclass(cls) or self.module.is_typed_dict(cls)):
+            return None
+        if cls.name in self.open:
+            return {"type": "object"}
+        self.open.append(cls.name)
+        try:
+            return self._object(cls, depth)
+        finally:
+            self.open.pop()
+
+    def _object(self, cls, depth):
+        properties, required = {}, []
+        self._collect(cls, depth, properties, required)
+        schema = {"type": "object", "properties": properties}
+        text = docstring.parse(ast.get_docstring(cls, clean=False))[0]
+        if text:
+            schema["description"] = text
+        if required:
+            schema["required"] = required
+        schema["additionalProperties"] = False
+        return schema
+
+    def _collect(self, cls, depth, properties, required):
+        for base in self.module.base_names(cls):
+            if base in self.module.classes and base != cls.name and depth < DEPTH_MAX:
+                self._collect(self.module.classes[base], depth + 1, properties, required)
+        total = not any(
+            k.arg == "total" and isinstance(k.value, ast.Constant) and k.value.value is False for k in cls.keywords
+        )
+        described = docstring.parse(ast.get_docstring(cls, clean=False))[1]
+        for node in cls.body:
+            if not (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)):
+                continue
+            name, wrapper = node.target.id, self._wrapper(node.annotation)
+            if wrapper == "ClassVar":
+                continue
+            schema = self.schema(node.annotation, depth + 1)
+            properties[name] = {} if schema is None else schema
+            if name in described:
+                properties[name].setdefault("description", described[name])
+            self._add_default(node.value, properties[name])
+            needed = node.value is None if self.module.is_dataclass(cls) else wrapper == "Required" or (
+                total and wrapper != "NotRequired")
+            if needed and name not in required:
+                required.append(name)
+
+    def _wrapper(self, node):
+        return self.module.name_of(node.value) if isinstance(node, ast.Subscript) else None
+
+    def _add_default(self, node, schema):
+        good, value = self.default(node)
+        if good:
+            schema["default"] = value
+
+    def default(self, node):
+        """(True, value) of a default that JSON knows; members of the source's enums count as their values."""
+        if node is None:
+            return False, None
+        if isinstance(node, ast.Call) and self.module.name_of(node.func) == "field":
+            return self.default(next((k.value for k in node.keywords if k.arg == "default"), None))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            cls = self.module.classes.get(node.value.id)
+            members = self.module.enum_members(cls) if cls and self.module.is_enum(cls) else {}
+            return (True, members[node.attr]) if node.attr in members else (False, None)
+        return _literal(node)
+
+    def _union(self, nodes, depth):
+        options = []
+        for node in nodes:
+            schema = self.schema(node, depth + 1)
+            if schema is None or schema == {}:
+                return schema
+            for option in schema["anyOf"] if set(schema) == {"anyOf"} else [schema]:
+                if option not in options:
+                    options.append(option)
+        return options[0] if len(options) == 1 else {"anyOf": options}
+
+    def _subscript(self, node, depth):
+        name = self.module.name_of(node.value)
+        items = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        if name == "Optional":
+            return self._union([items[0], ast.Constant(None)], depth)
+        if name == "Union":
+            return self._union(items, depth)
+        if name == "Literal":
+            return self._choices(items)
+        if name == "Annotated":
+            return self._annotated(items, depth)
+        if name in _WRAPPERS:
+            return self.schema(items[0], depth + 1)
+        if name in _TUPLES:
+            raise Refused("tuple parameters cannot be described to a client; use a list or a dataclass", node.lineno)
+        return self._container(_SCALARS.get(name), items, depth)
+
+    def _choices(self, items):
+        values = []
+        for item in items:
+            good, value = self.default(item)
+            if not good:
+                return None
+            values.append(value)
+        return _enum_schema(values)
+
+    def _annotated(self, items, depth):
+        schema = self.schema(items[0], depth + 1)
+        for item in items[1:]:
+            if isinstance(item, ast.Call):
+                texts = [k.value for k in item.keywords if k.arg == "description"]
+                texts += item.args[:1] if self.module.name_of(item.func) == "Doc" else []
+                item = texts[0] if texts else None
+            if isinstance(item, ast.Constant) and isinstance(item.value, str):
+                return {**(schema or {}), "description": item.value}
+        return schema
+
+    def _container(self, base, items, depth):
+        if base is None:
+            return None
+        schema = dict(base)
+        inner = self.schema(items[-1], depth + 1)
+        if base.get("type") == "array" and inner:
+            schema["items"] = inner
+        if base.get("type") == "object" and len(items) == 2 and inner:
+            schema["additionalProperties"] = inner
+        return schema
+
+
+def _find_main(tree):
+    found = None
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == "main":
+            found = node
+    return found
+
+
+def _parameters(main):
+    """(argument, default or None, has a default) in order."""
+    a = main.args
+    ordered = a.posonlyargs + a.args
+    defaults = [None] * (len(ordered) - len(a.defaults)) + list(a.defaults)
+    return list(zip(ordered, defaults)) + list(zip(a.kwonlyargs, a.kw_defaults))
+
+
+def _parameter_schema(types, arg, default):
+    schema = types.schema(arg.annotation)
+    has_value, value = types.default(default)
+    if schema is None and arg.annotation is None and has_value and value is not None:
+        schema = {"type": _JSON_TYPES.get(type(value))} if type(value) in _JSON_TYPES else types.schema(
+            ast.Name(type(value).__name__ if not isinstance(value, tuple) else "list"))
+    if schema is None:
+        schema = {"type": "string"}
+    if has_value:
+        if value is None and arg.annotation is not None and not _takes_null(schema):
+            schema = {"anyOf": [schema, {"type": "null"}]}  # `x: int = None` means Optional
+        schema = {**schema, "default": value}
+    return schema
+
+
+def _takes_null(schema):
+    options = schema.get("anyOf", [schema])
+    return any(not o or o.get("type") == "null" or None in o.get("enum", ()) for o in options)
+
+
+def _is_optional(arg, default, schema):
+    return default is not None or arg.annotation is not None and {"type": "null"} in schema.get("anyOf", ())
+
+
+def _input_schema(types, main, described):
+    properties, required = {}, []
+    if main.args.vararg:
+        raise Refused("*%s cannot be filled: arguments come by name" % main.args.vararg.arg, main.lineno)
+    for arg, default in _parameters(main):
+        if arg.arg in SKIPPED:
+            continue
+        schema = _parameter_schema(types, arg, default)
+        text = schema.pop("description", None) or described.get(arg.arg) or "Parameter: %s" % arg.arg
+        properties[arg.arg] = {"description": text, **schema}
+        if not _is_optional(arg, default, schema):
+            required.append(arg.arg)
+    schema = {"type": "object", "properties": properties}
+    if required:
+        schema["required"] = required
+    schema["additionalProperties"] = main.args.kwarg is not None
+    return schema
+
+
+def _is_concrete(schema):
+    """Says something about what is inside."""
+    if not schema:
+        return False
+    kind = schema.get("type")
+    if kind == "object":
+        inner = schema.get("additionalProperties")
+        return "properties" in schema or isinstance(inner, dict) and bool(inner)
+    return kind == "array" and bool(schema.get("items"))
+
+
+def _output_schema(types, main):
+    try:
+        schema = types.schema(main.returns)
+    except Refused:
+        return None
+    return schema if _is_concrete(schema) else None
+
+
+def _describe_main(tree, main, found):
+    types = _Types(_Module(tree))
+    summary, described = docstring.parse(ast.get_docstring(main, clean=False))
+    found["description"] = summary
+    for arg, _ in _parameters(main):
+        if arg.arg not in SKIPPED:
+            found["parameters"].append(
+                {"name": arg.arg, "type": ast.unparse(arg.annotation) if arg.annotation else None})
+    try:
+        found["input_schema"] = _input_schema(types, main, described)
+        found["output_schema"] = _output_schema(types, main)
+    except Refused as e:
+        found["error"], found["error_line"] = "%s (line %d)" % (e, e.line), e.line
+
+
+def derive(source):
+    found = {
+        "valid": False, "has_main": False, "error": "", "error_line": 0, "parameters": [],
+        "input_schema": None, "output_schema": None, "description": "",
+    }
+    try:
+        tree = ast.parse(source, "tool.py")
+        compile(source, "tool.py", "exec", dont_inherit=True)  # finds what the grammar alone does not
+    except SyntaxError as e:
+        line = e.lineno or 0
+        found["error"] = "SyntaxError: %s (line %d)" % (e.msg, line) if line else "SyntaxError: %s" % e.msg
+        found["error_line"] = line
+        return found
+    except (ValueError, RecursionError, OverflowError) as e:
+        found["error"] = "%s: %s" % (type(e).__name__, e)
+        return found
+    found["valid"] = True
+    main = _find_main(tree)
+    if main is None:
+        found["error"] = "the code defines no function 'main' at the top level"
+        return found
+    found["has_main"] = True
+    _describe_main(tree, main, found)
+    return found

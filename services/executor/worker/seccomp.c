@@ -1,0 +1,563 @@
+#include "seccomp.h"
+
+#include <asm/termbits.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/futex.h>
+#include <linux/sockios.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Stands for the pid that is not known yet; patched by filter_load(). */
+#define OWN_PID 0x7ab5c0deu
+
+enum answer {
+	ALLOW,
+	REFUSE,    /* EPERM: ordinary code tries it and shows the message */
+	ABSENT,    /* ENOSYS: libraries fall back */
+	NO_MEMORY, /* ENOMEM */
+	KILL,      /* no honest use; ends the process with SIGSYS */
+};
+
+#define CONDITIONS_MAX 2
+struct row {
+	const char *name;
+	enum answer answer;
+	bool takes_path;
+	unsigned count;
+	struct scmp_arg_cmp when[CONDITIONS_MAX];
+};
+
+/* Shapes of rows. */
+#define ONLY_NR(n, answer)               \
+	{                                \
+		(n), (answer), false, 0, \
+		{                        \
+			{                \
+				0        \
+			}                \
+		}                        \
+	}
+#define WITH_PATH(n)                 \
+	{                            \
+		(n), ALLOW, true, 0, \
+		{                    \
+			{            \
+				0    \
+			}            \
+		}                    \
+	}
+#define IF(n, answer, a)                 \
+	{                                \
+		(n), (answer), false, 1, \
+		{                        \
+			a                \
+		}                        \
+	}
+#define IF2(n, answer, a, b)             \
+	{                                \
+		(n), (answer), false, 2, \
+		{                        \
+			a, b             \
+		}                        \
+	}
+#define EQ(arg, v)  SCMP_CMP64((arg), SCMP_CMP_EQ, (scmp_datum_t)(v))
+#define NOT(arg, v) SCMP_CMP64((arg), SCMP_CMP_NE, (scmp_datum_t)(v))
+#define BITS(arg, mask, v) \
+	SCMP_CMP64((arg), SCMP_CMP_MASKED_EQ, (scmp_datum_t)(mask), (scmp_datum_t)(v))
+
+/* Exactly what glibc's pthread_create asks for: every other clone would be a process or a
+ * namespace. */
+#define THREAD_FLAGS                                                                        \
+	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | \
+	 CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
+#define FUTEX_OP_MASK   (~(uint64_t)(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME))
+#define PR_SET_VMA_     0x53564d41 /* names of anonymous memory, glibc 2.39 */
+#define MAP_SHARED_ANON (MAP_SHARED | MAP_ANONYMOUS)
+
+static const struct row rows[] = {
+	/* bytes through descriptors that one has */
+	ONLY_NR("read", ALLOW),
+	ONLY_NR("write", ALLOW),
+	ONLY_NR("readv", ALLOW),
+	ONLY_NR("writev", ALLOW),
+	ONLY_NR("pread64", ALLOW),
+	ONLY_NR("pwrite64", ALLOW),
+	ONLY_NR("preadv", ALLOW),
+	ONLY_NR("pwritev", ALLOW),
+	ONLY_NR("preadv2", ALLOW),
+	ONLY_NR("pwritev2", ALLOW),
+	ONLY_NR("lseek", ALLOW),
+	ONLY_NR("sendfile", ALLOW),
+	ONLY_NR("copy_file_range", ALLOW),
+	ONLY_NR("close", ALLOW),
+	ONLY_NR("close_range", ALLOW),
+	ONLY_NR("dup", ALLOW),
+	ONLY_NR("dup2", ALLOW),
+	ONLY_NR("dup3", ALLOW),
+	ONLY_NR("pipe", ALLOW),
+	ONLY_NR("pipe2", ALLOW),
+	ONLY_NR("eventfd2", ALLOW),
+	ONLY_NR("fstat", ALLOW),
+	ONLY_NR("ftruncate", ALLOW),
+	ONLY_NR("fallocate", ALLOW),
+	ONLY_NR("fsync", ALLOW),
+	ONLY_NR("fdatasync", ALLOW),
+	ONLY_NR("fadvise64", ALLOW),
+	ONLY_NR("fchmod", ALLOW),
+	ONLY_NR("fchdir", ALLOW),
+	ONLY_NR("getdents64", ALLOW),
+	ONLY_NR("fstatfs", ALLOW),
+	ONLY_NR("getcwd", ALLOW),
+	ONLY_NR("umask", ALLOW),
+
+	/* paths: Landlock and the mount tree say which */
+	WITH_PATH("open"),
+	WITH_PATH("openat"),
+	WITH_PATH("creat"),
+	WITH_PATH("stat"),
+	WITH_PATH("lstat"),
+	WITH_PATH("newfstatat"),
+	WITH_PATH("statx"),
+	WITH_PATH("access"),
+	WITH_PATH("faccessat"),
+	WITH_PATH("faccessat2"),
+	WITH_PATH("readlink"),
+	WITH_PATH("readlinkat"),
+	WITH_PATH("statfs"),
+	WITH_PATH("chdir"),
+	WITH_PATH("mkdir"),
+	WITH_PATH("mkdirat"),
+	WITH_PATH("rmdir"),
+	WITH_PATH("rename"),
+	WITH_PATH("renameat"),
+	WITH_PATH("renameat2"),
+	WITH_PATH("unlink"),
+	WITH_PATH("unlinkat"),
+	WITH_PATH("link"),
+	WITH_PATH("linkat"),
+	WITH_PATH("symlink"),
+	WITH_PATH("symlinkat"),
+	WITH_PATH("chmod"),
+	WITH_PATH("fchmodat"),
+	WITH_PATH("utime"),
+	WITH_PATH("utimes"),
+	WITH_PATH("utimensat"),
+	WITH_PATH("futimesat"),
+	WITH_PATH("truncate"),
+
+	/* waiting */
+	ONLY_NR("epoll_create1", ALLOW),
+	ONLY_NR("epoll_ctl", ALLOW),
+	ONLY_NR("epoll_wait", ALLOW),
+	ONLY_NR("epoll_pwait", ALLOW),
+	ONLY_NR("epoll_pwait2", ALLOW),
+	ONLY_NR("poll", ALLOW),
+	ONLY_NR("ppoll", ALLOW),
+	ONLY_NR("select", ALLOW),
+	ONLY_NR("pselect6", ALLOW),
+	ONLY_NR("nanosleep", ALLOW),
+	ONLY_NR("clock_nanosleep", ALLOW),
+	ONLY_NR("pause", ALLOW),
+	ONLY_NR("timerfd_create", ALLOW),
+	ONLY_NR("timerfd_settime", ALLOW),
+	ONLY_NR("timerfd_gettime", ALLOW),
+	ONLY_NR("getitimer", ALLOW),
+	ONLY_NR("setitimer", ALLOW),
+	ONLY_NR("alarm", ALLOW),
+	ONLY_NR("restart_syscall", ALLOW),
+
+	/* memory: never writable and executable, never shared without a file (RLIMIT_DATA does not
+	   count that) */
+	ONLY_NR("brk", ALLOW),
+	ONLY_NR("munmap", ALLOW),
+	ONLY_NR("mremap", ALLOW),
+	ONLY_NR("msync", ALLOW),
+	ONLY_NR("mincore", ALLOW),
+	IF2("mmap", ALLOW, BITS(2, PROT_EXEC, 0), BITS(3, MAP_ANONYMOUS, 0)),
+	IF2("mmap", ALLOW, BITS(2, PROT_EXEC, 0), BITS(3, MAP_SHARED_ANON, MAP_ANONYMOUS)),
+	IF2("mmap", NO_MEMORY, BITS(2, PROT_EXEC, 0), BITS(3, MAP_SHARED_ANON, MAP_SHARED_ANON)),
+	IF2("mmap", ALLOW, BITS(2, PROT_EXEC | PROT_WRITE, PROT_EXEC), BITS(3, MAP_ANONYMOUS, 0)),
+	IF2("mmap", REFUSE, BITS(2, PROT_EXEC | PROT_WRITE, PROT_EXEC),
+	    BITS(3, MAP_ANONYMOUS, MAP_ANONYMOUS)),
+	IF("mmap", REFUSE, BITS(2, PROT_EXEC | PROT_WRITE, PROT_EXEC | PROT_WRITE)),
+	IF("mprotect", ALLOW, BITS(2, PROT_EXEC, 0)),
+	IF("mprotect", REFUSE, BITS(2, PROT_EXEC, PROT_EXEC)),
+	IF("madvise", ALLOW, EQ(2, MADV_NORMAL)),
+	IF("madvise", ALLOW, EQ(2, MADV_RANDOM)),
+	IF("madvise", ALLOW, EQ(2, MADV_SEQUENTIAL)),
+	IF("madvise", ALLOW, EQ(2, MADV_WILLNEED)),
+	IF("madvise", ALLOW, EQ(2, MADV_DONTNEED)),
+	IF("madvise", ALLOW, EQ(2, MADV_FREE)),
+	IF("madvise", ALLOW, EQ(2, MADV_HUGEPAGE)),
+	IF("madvise", ALLOW, EQ(2, MADV_NOHUGEPAGE)),
+	IF("madvise", ALLOW, EQ(2, MADV_DONTDUMP)),
+	IF("madvise", ALLOW, EQ(2, MADV_DODUMP)),
+
+	/* threads of the own process and their locks (no priority inheritance) */
+	IF("clone", ALLOW, EQ(0, THREAD_FLAGS)),
+	IF("clone", REFUSE, NOT(0, THREAD_FLAGS)),
+	ONLY_NR("clone3", ABSENT), /* its flags cannot be read here; glibc falls back to clone */
+	IF("futex", ALLOW, BITS(1, FUTEX_OP_MASK, FUTEX_WAIT)),
+	IF("futex", ALLOW, BITS(1, FUTEX_OP_MASK, FUTEX_WAKE)),
+	IF("futex", ALLOW, BITS(1, FUTEX_OP_MASK, FUTEX_REQUEUE)),
+	IF("futex", ALLOW, BITS(1, FUTEX_OP_MASK, FUTEX_CMP_REQUEUE)),
+	IF("futex", ALLOW, BITS(1, FUTEX_OP_MASK, FUTEX_WAKE_OP)),
+	IF("futex", ALLOW, BITS(1, FUTEX_OP_MASK, FUTEX_WAIT_BITSET)),
+	IF("futex", ALLOW, BITS(1, FUTEX_OP_MASK, FUTEX_WAKE_BITSET)),
+	ONLY_NR("set_robust_list", ALLOW),
+	ONLY_NR("get_robust_list", REFUSE),
+	ONLY_NR("set_tid_address", ALLOW),
+	ONLY_NR("rseq", ALLOW),
+	ONLY_NR("membarrier", ALLOW),
+	ONLY_NR("sched_yield", ALLOW),
+	ONLY_NR("sched_getaffinity", ALLOW),
+	ONLY_NR("sched_getparam", ALLOW),
+	ONLY_NR("sched_getscheduler", ALLOW),
+	ONLY_NR("sched_get_priority_max", ALLOW),
+	ONLY_NR("sched_get_priority_min", ALLOW),
+	ONLY_NR("getcpu", ALLOW),
+	ONLY_NR("exit", ALLOW),
+	ONLY_NR("exit_group", ALLOW),
+
+	/* signals to oneself only */
+	ONLY_NR("rt_sigaction", ALLOW),
+	ONLY_NR("rt_sigprocmask", ALLOW),
+	ONLY_NR("rt_sigreturn", ALLOW),
+	ONLY_NR("rt_sigpending", ALLOW),
+	ONLY_NR("rt_sigsuspend", ALLOW),
+	ONLY_NR("rt_sigtimedwait", ALLOW),
+	ONLY_NR("sigaltstack", ALLOW),
+	IF("kill", ALLOW, EQ(0, OWN_PID)),
+	IF("kill", REFUSE, NOT(0, OWN_PID)),
+	IF("tgkill", ALLOW, EQ(0, OWN_PID)),
+	IF("tgkill", REFUSE, NOT(0, OWN_PID)),
+	ONLY_NR("tkill", REFUSE),
+	ONLY_NR("rt_sigqueueinfo", REFUSE),
+	ONLY_NR("rt_tgsigqueueinfo", ABSENT),
+	ONLY_NR("pidfd_send_signal", REFUSE),
+
+	/* facts about oneself and the time */
+	ONLY_NR("getpid", ALLOW),
+	ONLY_NR("gettid", ALLOW),
+	ONLY_NR("getppid", ALLOW),
+	ONLY_NR("getpgrp", ALLOW),
+	ONLY_NR("getpgid", ALLOW),
+	ONLY_NR("getsid", ALLOW),
+	ONLY_NR("getuid", ALLOW),
+	ONLY_NR("geteuid", ALLOW),
+	ONLY_NR("getgid", ALLOW),
+	ONLY_NR("getegid", ALLOW),
+	ONLY_NR("getresuid", ALLOW),
+	ONLY_NR("getresgid", ALLOW),
+	ONLY_NR("getgroups", ALLOW),
+	ONLY_NR("getrusage", ALLOW),
+	ONLY_NR("getrlimit", ALLOW),
+	ONLY_NR("times", ALLOW),
+	ONLY_NR("sysinfo", ALLOW),
+	ONLY_NR("uname", ALLOW),
+	ONLY_NR("getpriority", ALLOW),
+	ONLY_NR("capget", ALLOW),
+	ONLY_NR("getrandom", ALLOW),
+	ONLY_NR("time", ALLOW),
+	ONLY_NR("gettimeofday", ALLOW),
+	ONLY_NR("clock_gettime", ALLOW),
+	ONLY_NR("clock_getres", ALLOW),
+	ONLY_NR("arch_prctl", REFUSE),
+	IF2("prlimit64", ALLOW, EQ(0, 0), EQ(2, 0)),
+	IF("prlimit64", REFUSE, NOT(2, 0)),
+	IF("prctl", ALLOW, EQ(0, PR_SET_NAME)),
+	IF("prctl", ALLOW, EQ(0, PR_GET_NAME)),
+	IF("prctl", ALLOW, EQ(0, PR_SET_VMA_)),
+
+	/* sockets: only ones that were given, and connected pairs of streams (datagram pairs can be
+	 * addressed to any named socket) */
+	IF2("socketpair", ALLOW, EQ(0, AF_UNIX),
+	    BITS(1, ~(uint64_t)(SOCK_NONBLOCK | SOCK_CLOEXEC), SOCK_STREAM)),
+	IF("socketpair", REFUSE, NOT(0, AF_UNIX)),
+	ONLY_NR("socket", REFUSE),
+	ONLY_NR("connect", REFUSE),
+	ONLY_NR("bind", REFUSE),
+	ONLY_NR("listen", REFUSE),
+	ONLY_NR("accept", REFUSE),
+	ONLY_NR("accept4", REFUSE),
+	IF("sendto", ALLOW, EQ(4, 0)),
+	IF("sendto", REFUSE, NOT(4, 0)),
+	ONLY_NR("recvfrom", ALLOW),
+	ONLY_NR("recvmsg", ALLOW),
+	ONLY_NR("sendmsg", ALLOW),
+	ONLY_NR("recvmmsg", ABSENT),
+	ONLY_NR("sendmmsg", ABSENT),
+	ONLY_NR("shutdown", ALLOW),
+	ONLY_NR("getsockname", ALLOW),
+	ONLY_NR("getpeername", ALLOW),
+	/* not SO_PEERPIDFD and SO_PEERCRED: they name the peer */
+	IF2("getsockopt", ALLOW, EQ(1, SOL_SOCKET), EQ(2, SO_ERROR)),
+	IF2("getsockopt", ALLOW, EQ(1, SOL_SOCKET), EQ(2, SO_TYPE)),
+	IF2("getsockopt", ALLOW, EQ(1, SOL_SOCKET), EQ(2, SO_DOMAIN)),
+	IF2("getsockopt", ALLOW, EQ(1, SOL_SOCKET), EQ(2, SO_PROTOCOL)),
+	IF2("getsockopt", ALLOW, EQ(1, SOL_SOCKET), EQ(2, SO_SNDBUF)),
+	IF2("getsockopt", ALLOW, EQ(1, SOL_SOCKET), EQ(2, SO_RCVBUF)),
+	IF2("setsockopt", ALLOW, EQ(1, SOL_SOCKET), EQ(2, SO_SNDBUF)),
+	IF2("setsockopt", ALLOW, EQ(1, SOL_SOCKET), EQ(2, SO_RCVBUF)),
+	IF2("setsockopt", ALLOW, EQ(1, SOL_SOCKET), EQ(2, SO_KEEPALIVE)),
+
+	/* descriptor flags; no owner, signal, lease, notification or seal (F_SETOWN can kill a
+	 * sibling), and no lock that another call could see */
+	IF("fcntl", ALLOW, EQ(1, F_DUPFD)),
+	IF("fcntl", ALLOW, EQ(1, F_DUPFD_CLOEXEC)),
+	IF("fcntl", ALLOW, EQ(1, F_GETFD)),
+	IF("fcntl", ALLOW, EQ(1, F_SETFD)),
+	IF("fcntl", ALLOW, EQ(1, F_GETFL)),
+	IF("fcntl", ALLOW, EQ(1, F_SETFL)),
+	IF("fcntl", ALLOW, EQ(1, F_SETLK)),
+	IF("fcntl", ALLOW, EQ(1, F_SETLKW)),
+	IF("ioctl", ALLOW, EQ(1, FIONREAD)),
+	IF("ioctl", ALLOW, EQ(1, FIONBIO)),
+	IF("ioctl", ALLOW, EQ(1, FIOCLEX)),
+	IF("ioctl", ALLOW, EQ(1, FIONCLEX)),
+	IF("ioctl", ALLOW, EQ(1, TCGETS)),
+	IF("ioctl", ALLOW, EQ(1, TIOCGWINSZ)),
+
+	/* refused with a clear message: ordinary code tries these */
+	ONLY_NR("fork", REFUSE),
+	ONLY_NR("vfork", REFUSE),
+	ONLY_NR("execve", REFUSE),
+	ONLY_NR("execveat", REFUSE),
+	ONLY_NR("wait4", REFUSE),
+	ONLY_NR("waitid", REFUSE),
+	ONLY_NR("memfd_create", REFUSE),
+	ONLY_NR("memfd_secret", REFUSE),
+	ONLY_NR("chroot", REFUSE),
+	ONLY_NR("chown", REFUSE),
+	ONLY_NR("fchown", REFUSE),
+	ONLY_NR("lchown", REFUSE),
+	ONLY_NR("fchownat", REFUSE),
+	ONLY_NR("setuid", REFUSE),
+	ONLY_NR("setgid", REFUSE),
+	ONLY_NR("setreuid", REFUSE),
+	ONLY_NR("setregid", REFUSE),
+	ONLY_NR("setresuid", REFUSE),
+	ONLY_NR("setresgid", REFUSE),
+	ONLY_NR("setgroups", REFUSE),
+	ONLY_NR("setfsuid", REFUSE),
+	ONLY_NR("setfsgid", REFUSE),
+	ONLY_NR("capset", REFUSE),
+	ONLY_NR("setsid", REFUSE),
+	ONLY_NR("setpgid", REFUSE),
+	ONLY_NR("setrlimit", REFUSE),
+	ONLY_NR("setpriority", REFUSE),
+	ONLY_NR("ioprio_set", REFUSE),
+	ONLY_NR("sched_setparam", REFUSE),
+	ONLY_NR("sched_setscheduler", REFUSE),
+	ONLY_NR("sched_setaffinity", REFUSE),
+	ONLY_NR("sched_setattr", REFUSE),
+	ONLY_NR("mknod", REFUSE),
+	ONLY_NR("mknodat", REFUSE),
+	ONLY_NR("shmget", REFUSE),
+	ONLY_NR("shmat", REFUSE),
+	ONLY_NR("shmctl", REFUSE),
+	ONLY_NR("semget", REFUSE),
+	ONLY_NR("semop", REFUSE),
+	ONLY_NR("semctl", REFUSE),
+	ONLY_NR("semtimedop", REFUSE),
+	ONLY_NR("msgget", REFUSE),
+	ONLY_NR("msgsnd", REFUSE),
+	ONLY_NR("msgrcv", REFUSE),
+	ONLY_NR("msgctl", REFUSE),
+	ONLY_NR("mq_open", REFUSE),
+	ONLY_NR("mq_unlink", REFUSE),
+	ONLY_NR("mlock", REFUSE),
+	ONLY_NR("mlock2", REFUSE),
+	ONLY_NR("mlockall", REFUSE),
+	ONLY_NR("flock", REFUSE),
+	ONLY_NR("inotify_init1", REFUSE),
+	ONLY_NR("inotify_init", REFUSE),
+	ONLY_NR("fanotify_init", REFUSE),
+	ONLY_NR("setxattr", REFUSE),
+	ONLY_NR("lsetxattr", REFUSE),
+	ONLY_NR("fsetxattr", REFUSE),
+	ONLY_NR("removexattr", REFUSE),
+	ONLY_NR("landlock_create_ruleset", REFUSE),
+	ONLY_NR("landlock_add_rule", REFUSE),
+	ONLY_NR("landlock_restrict_self", REFUSE),
+	ONLY_NR("seccomp", REFUSE),
+	ONLY_NR("pidfd_open", REFUSE),
+	ONLY_NR("io_setup", REFUSE),
+	ONLY_NR("splice", REFUSE),
+	ONLY_NR("tee", REFUSE),
+	ONLY_NR("vmsplice", REFUSE),
+	ONLY_NR("personality", REFUSE),
+	ONLY_NR("sync", REFUSE),
+	ONLY_NR("syncfs", REFUSE),
+	ONLY_NR("timer_create", REFUSE),
+	ONLY_NR("signalfd", REFUSE),
+	ONLY_NR("signalfd4", REFUSE),
+	ONLY_NR("name_to_handle_at", REFUSE),
+
+	/* libraries fall back without it */
+	ONLY_NR("io_uring_setup", ABSENT),
+	ONLY_NR("openat2", ABSENT),
+
+	/* escapes */
+	ONLY_NR("ptrace", KILL),
+	ONLY_NR("process_vm_readv", KILL),
+	ONLY_NR("process_vm_writev", KILL),
+	ONLY_NR("process_madvise", KILL),
+	ONLY_NR("kcmp", KILL),
+	ONLY_NR("pidfd_getfd", KILL),
+	ONLY_NR("bpf", KILL),
+	ONLY_NR("perf_event_open", KILL),
+	ONLY_NR("userfaultfd", KILL),
+	ONLY_NR("keyctl", KILL),
+	ONLY_NR("add_key", KILL),
+	ONLY_NR("request_key", KILL),
+	ONLY_NR("mount", KILL),
+	ONLY_NR("umount2", KILL),
+	ONLY_NR("pivot_root", KILL),
+	ONLY_NR("fsopen", KILL),
+	ONLY_NR("fsconfig", KILL),
+	ONLY_NR("fsmount", KILL),
+	ONLY_NR("fspick", KILL),
+	ONLY_NR("open_tree", KILL),
+	ONLY_NR("move_mount", KILL),
+	ONLY_NR("mount_setattr", KILL),
+	ONLY_NR("unshare", KILL),
+	ONLY_NR("setns", KILL),
+	ONLY_NR("init_module", KILL),
+	ONLY_NR("finit_module", KILL),
+	ONLY_NR("delete_module", KILL),
+	ONLY_NR("kexec_load", KILL),
+	ONLY_NR("kexec_file_load", KILL),
+	ONLY_NR("reboot", KILL),
+	ONLY_NR("swapon", KILL),
+	ONLY_NR("swapoff", KILL),
+	ONLY_NR("clock_settime", KILL),
+	ONLY_NR("clock_adjtime", KILL),
+	ONLY_NR("adjtimex", KILL),
+	ONLY_NR("settimeofday", KILL),
+	ONLY_NR("iopl", KILL),
+	ONLY_NR("ioperm", KILL),
+	ONLY_NR("modify_ldt", KILL),
+	ONLY_NR("open_by_handle_at", KILL),
+	ONLY_NR("quotactl", KILL),
+	ONLY_NR("syslog", KILL),
+	ONLY_NR("acct", KILL),
+	ONLY_NR("sethostname", KILL),
+	ONLY_NR("setdomainname", KILL),
+	ONLY_NR("io_uring_enter", KILL),
+	ONLY_NR("io_uring_register", KILL),
+};
+
+static uint32_t action_of(const struct row *row, bool without_files)
+{
+	if (row->takes_path && without_files)
+		return SCMP_ACT_ERRNO(EPERM);
+	switch (row->answer) {
+	case ALLOW:
+		return SCMP_ACT_ALLOW;
+	case REFUSE:
+		return SCMP_ACT_ERRNO(EPERM);
+	case NO_MEMORY:
+		return SCMP_ACT_ERRNO(ENOMEM);
+	case KILL:
+		return SCMP_ACT_KILL_PROCESS;
+	case ABSENT:
+		break;
+	}
+	return SCMP_ACT_ERRNO(ENOSYS);
+}
+
+static int add_row(scmp_filter_ctx ctx, const struct row *row, bool without_files)
+{
+	uint32_t action = action_of(row, without_files);
+	int nr = seccomp_syscall_resolve_name(row->name);
+
+	if (nr == __NR_SCMP_ERROR)
+		return -ENOENT;
+	if (action ==
+	    SCMP_ACT_ERRNO(ENOSYS)) /* the default; libseccomp refuses rows that repeat it */
+		return 0;
+	return seccomp_rule_add_array(ctx, action, nr, row->count, row->when);
+}
+
+static int fill(scmp_filter_ctx ctx, bool without_files, const char **ret_what)
+{
+	int r;
+
+	*ret_what = "filter attributes";
+	/* 32-bit and x32 entry points number their calls differently: such a caller wants to slip
+	 * through */
+	r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+	/* a binary tree: a linear filter of this size takes three times as long to load */
+	if (r == 0)
+		r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+	for (size_t i = 0; r == 0 && i < sizeof(rows) / sizeof(rows[0]); i++) {
+		*ret_what = rows[i].name;
+		r = add_row(ctx, &rows[i], without_files);
+	}
+	return r;
+}
+
+/* libseccomp 2.5 exports to a descriptor only. */
+static int export_program(scmp_filter_ctx ctx, struct filter *ret)
+{
+	int fd = memfd_create("filter", MFD_CLOEXEC), r;
+	off_t size;
+
+	if (fd < 0)
+		return -errno;
+	r = seccomp_export_bpf(ctx, fd);
+	size = lseek(fd, 0, SEEK_END);
+	if (r == 0 && (size <= 0 || size % (off_t)sizeof(struct sock_filter) != 0))
+		r = -EPROTO;
+	if (r == 0) {
+		ret->program = malloc((size_t)size);
+		ret->count = (size_t)size / sizeof(struct sock_filter);
+		if (!ret->program || pread(fd, ret->program, (size_t)size, 0) != size)
+			r = -EIO;
+	}
+	close(fd);
+	return r;
+}
+
+int filter_build(bool without_files, struct filter *ret, const char **ret_what)
+{
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
+	int r;
+
+	if (!ctx)
+		return -ENOMEM;
+	r = fill(ctx, without_files, ret_what);
+	if (r == 0) {
+		*ret_what = "filter export";
+		r = export_program(ctx, ret);
+	}
+	seccomp_release(ctx);
+	return r;
+}
+
+int filter_load(struct filter *s, pid_t own_pid)
+{
+	struct sock_fprog prog = { .len = (unsigned short)s->count, .filter = s->program };
+	unsigned patched = 0;
+
+	for (size_t i = 0; i < s->count; i++) {
+		if (BPF_CLASS(s->program[i].code) == BPF_JMP && s->program[i].k == OWN_PID) {
+			s->program[i].k = (uint32_t)own_pid;
+			patched++;
+		}
+	}
+	if (patched == 0)
+		return -EPROTO;
+	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) < 0 ? -errno : 0;
+}
