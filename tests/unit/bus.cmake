@@ -1,3 +1,7 @@
+foreach(file frame window keys permit spool)
+	box_unit_test(common ${file})
+endforeach()
+
 # The bus over real sockets, its peer in a process of its own.
 add_executable(bus_test_peer ${CMAKE_SOURCE_DIR}/tests/integration/bus/peer.c)
 target_link_libraries(bus_test_peer PRIVATE box_flags box_common)
