@@ -29,7 +29,7 @@ int login_serve_tokens(struct call *call, struct err *err)
 	const PB(LoginReply) * tokens;
 	int r = read_and_ask(call, &reply, err);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	tokens = (const PB(LoginReply) *)reply;
 	set_cookie(call, tokens->access_token, tokens->expires_in);
@@ -42,7 +42,7 @@ int login_serve_logout(struct call *call, struct err *err)
 	BOX_CLEANUP(msg_freep) ProtobufCMessage *reply = NULL;
 	int r = read_and_ask(call, &reply, err);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	login_forget_cookie(call);
 	msg_to_json(reply, 0, &call->body);
@@ -55,7 +55,7 @@ int login_serve_me(struct call *call, struct err *err)
 	char token[CSRF_TEXT_SIZE];
 	int r = read_and_ask(call, &reply, err);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	csrf_token(call->session.token, token);
 	msg_to_json(reply, 0, &call->body);

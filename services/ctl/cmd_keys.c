@@ -23,13 +23,13 @@ static const enum bus_role file_roles[] = { ROLE_GATEWAY, ROLE_EXECUTOR, ROLE_EG
 static int create_root(const char *path, struct secret **ret, struct err *err)
 {
 	struct secret *root = secret_new(NULL, CRYPTO_KEY_SIZE);
-	char text[2 * CRYPTO_KEY_SIZE + 2];
+	char text[2 * CRYPTO_KEY_SIZE + 1];
 	int r;
 
 	crypto_random(root->data, root->len);
 	format_hex(root->data, root->len, text);
-	strcat(text, "\n");
-	r = place_write_file(path, text, strlen(text), err);
+	text[sizeof(text) - 1] = '\n'; /* instead of the NUL */
+	r = place_write_file(path, text, sizeof(text), err);
 	crypto_wipe(text, sizeof(text));
 	if (r < 0) {
 		secret_free(root);
@@ -110,7 +110,7 @@ static int write_role(const struct secret *root, enum bus_role role, const char 
 	size_t len;
 	int r = role_text(root, role, &text, &len, err);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	/* Left as it is: `up` may have given it to the role's own account. */
 	if (!file_is(path, text, len))

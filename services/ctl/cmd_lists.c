@@ -205,7 +205,7 @@ enum ctl_exit cmd_instances(struct ctl *ctl)
 	BOX_CLEANUP(json_decrefp) json_t *tree = NULL;
 	struct err err = { 0 };
 
-	if (load_status(ctl, &status, &err) < 0)
+	if (load_status(ctl, &status, &err) != 0)
 		return ctl_fail(ctl, &err);
 	tree = status_json(status);
 	if (ctl->options.json)
@@ -261,7 +261,7 @@ enum ctl_exit cmd_executors(struct ctl *ctl)
 	BOX_CLEANUP(json_decrefp) json_t *executors = NULL;
 	struct err err = { 0 };
 
-	if (load_status(ctl, &status, &err) < 0)
+	if (load_status(ctl, &status, &err) != 0)
 		return ctl_fail(ctl, &err);
 	executors = instances_json(status, ROLE_EXECUTOR);
 	if (ctl->options.json)

@@ -86,9 +86,8 @@ static int get_user(const struct ctl *ctl, char ret[LINE_MAX_BYTES], struct err 
 {
 	if (!ctl->options.user)
 		return ask("User", true, ret, LINE_MAX_BYTES, err);
-	if (strlen(ctl->options.user) >= LINE_MAX_BYTES)
+	if (snprintf(ret, LINE_MAX_BYTES, "%s", ctl->options.user) >= LINE_MAX_BYTES)
 		return err_set(err, ERR_INVALID, "that user name is too long");
-	strcpy(ret, ctl->options.user);
 	return 0;
 }
 

@@ -235,5 +235,5 @@ void print_number(const json_t *object, const char *key, char ret[24])
 	if (json_is_integer(value))
 		(void)snprintf(ret, 24, "%lld", (long long)json_integer_value(value));
 	else
-		strcpy(ret, "-");
+		(void)snprintf(ret, 24, "-");
 }

@@ -70,18 +70,18 @@ static int get_changes(const struct ctl *ctl, const char *id, struct review *v, 
 	return 0;
 }
 
-int review_load(const struct ctl *ctl, const char *id, struct review *v, struct err *err)
+int review_load(const struct ctl *ctl, const char *tool_id, struct review *ret, struct err *err)
 {
 	int r;
 
-	*v = (struct review){ .diff = BUF_INIT(DIFF_MAX) };
-	r = get(ctl, mem_printf("/api/tools/%s", id), &v->tool, err);
+	*ret = (struct review){ .diff = BUF_INIT(DIFF_MAX) };
+	r = get(ctl, mem_printf("/api/tools/%s", tool_id), &ret->tool, err);
 	if (r == 0)
-		r = get(ctl, mem_printf("/api/servers/%s", print_member(v->tool, "server_id", "")),
-			&v->server, err);
+		r = get(ctl, mem_printf("/api/servers/%s", print_member(ret->tool, "server_id", "")),
+			&ret->server, err);
 	if (r == 0)
-		r = get_requests(ctl, id, &v->requests, err);
-	return r == 0 ? get_changes(ctl, id, v, err) : r;
+		r = get_requests(ctl, tool_id, &ret->requests, err);
+	return r == 0 ? get_changes(ctl, tool_id, ret, err) : r;
 }
 
 /* ---- host requests ---- */
