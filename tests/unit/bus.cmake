@@ -1,4 +1,4 @@
-foreach(file frame window keys permit spool)
+foreach(file frame window keys permit spool answer)
 	box_unit_test(common ${file})
 endforeach()
 
@@ -9,3 +9,8 @@ add_executable(integration_bus ${CMAKE_SOURCE_DIR}/tests/integration/bus/test_bu
 target_link_libraries(integration_bus PRIVATE box_flags box_common box_nng ${CMOCKA_LIBRARY})
 add_test(NAME integration_bus COMMAND integration_bus $<TARGET_FILE:bus_test_peer>)
 set_tests_properties(integration_bus PROPERTIES LABELS integration TIMEOUT 300)
+
+foreach(file frame keys)
+	box_fuzz(${file} SERVICE common)
+	target_include_directories(fuzz_${file} PRIVATE ${CMAKE_SOURCE_DIR}/tests/support)
+endforeach()
