@@ -198,6 +198,8 @@ static void take_opening(struct stream *s)
 
 	if (++s->openings > OPENINGS_MAX ||
 	    handlers_answer(s, s->wire.head.data, s->wire.head.len, &reply) < 0) {
+		log_debug("egress.opening_ignored", F_INT("peer_pid", s->peer_pid),
+			  F_UINT("openings", s->openings));
 		buf_done(&reply);
 		stream_free(s, NULL);
 		return;
