@@ -30,10 +30,12 @@ void log_open(const char *service, const char *instance, enum log_level min)
 
 static void add_member(struct buf *line, const char *key, const char *value)
 {
+	size_t len = value ? strlen(value) : 0;
+
 	json_add_string(line, key, strlen(key));
 	buf_add_char(line, ':');
 	if (value)
-		json_add_string(line, value, strnlen(value, FIELD_MAX));
+		json_add_string(line, value, len < FIELD_MAX ? len : FIELD_MAX);
 	else
 		buf_add_str(line, "null");
 }

@@ -148,7 +148,7 @@ static bool message_is_good(const ProtobufCMessageDescriptor *type, struct wire 
 		return false;
 	while (w.p < w.end) {
 		const ProtobufCFieldDescriptor *fd;
-		struct field f;
+		struct field f = { 0 };
 
 		if (!read_field(&w, &f))
 			return false;

@@ -55,7 +55,7 @@ static int parse_root(const char *path, char *text, struct secret **ret, struct 
 static int open_root(const char *path, struct secret **ret, struct err *err)
 {
 	BOX_CLEANUP(mem_freep) char *text = NULL;
-	size_t len;
+	size_t len = 0;
 	int r = place_read_file(path, 256, &text, &len, err);
 
 	if (r == -ERR_NOT_FOUND)
@@ -107,7 +107,7 @@ static int write_role(const struct secret *root, enum bus_role role, const char 
 {
 	BOX_CLEANUP(mem_freep) char *path = mem_printf("%s/%s.key", dir, role_name(role));
 	BOX_CLEANUP(mem_freep) char *text = NULL;
-	size_t len;
+	size_t len = 0;
 	int r = role_text(root, role, &text, &len, err);
 
 	if (r != 0)
@@ -135,7 +135,7 @@ enum ctl_exit cmd_keys_init(struct ctl *ctl)
 	const struct options *o = &ctl->options;
 	BOX_CLEANUP(secret_freep) struct secret *root = NULL;
 	BOX_CLEANUP(mem_freep)
-	char *root_path = o->root ? mem_strdup(o->root) : place_path(&ctl->place, "root.key");
+	char *root_path = o->root ? mem_strdup(o->root) : place_path(&ctl->place, "keys/root.key");
 	BOX_CLEANUP(mem_freep)
 	char *out = o->out ? mem_strdup(o->out) : place_path(&ctl->place, "keys");
 	struct err err = { 0 };

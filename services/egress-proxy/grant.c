@@ -63,7 +63,7 @@ int grant_get(struct grant_cache *c, const ProtobufCBinaryData *data,
 {
 	uint8_t real[CRYPTO_HASH_SIZE];
 	struct grant **slot;
-	struct grant *g;
+	struct grant *g = NULL;
 	int r;
 
 	crypto_hash(data->data, data->len, real);
