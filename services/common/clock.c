@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <string.h>
 
 static _Atomic int64_t test_offset_ms;
 
@@ -35,19 +34,22 @@ void clock_format_iso(int64_t unix_ms, char ret[32])
 {
 	int64_t ms = unix_ms % 1000;
 	time_t seconds = (time_t)(unix_ms / 1000);
+	char rest[24];
 	struct tm tm;
-	size_t len = 0;
 
 	if (ms < 0) {
 		ms += 1000;
 		seconds--;
 	}
-	if (gmtime_r(&seconds, &tm))
-		len = strftime(ret, 27, "%Y-%m-%dT%H:%M:%S", &tm);
-	/* Years beyond 9999 do not fit, and nobody means them. */
-	if (len != strlen("0000-00-00T00:00:00"))
-		len = (size_t)sprintf(ret, "0000-00-00T00:00:00");
-	(void)snprintf(ret + len, 32 - len, ".%03uZ", (unsigned)ms % 1000);
+	/* Years beyond 9999 have no place in the format, and nobody means them. */
+	if (!gmtime_r(&seconds, &tm) || tm.tm_year < -1900 || tm.tm_year > 9999 - 1900 ||
+	    strftime(rest, sizeof(rest), "-%m-%dT%H:%M:%S", &tm) == 0) {
+		(void)snprintf(ret, 32, "0000-00-00T00:00:00.000Z");
+		return;
+	}
+	/* strftime() writes the year 26 with two digits. */
+	(void)snprintf(ret, 32, "%04u%.15s.%03uZ", (unsigned)(tm.tm_year + 1900) % 10000, rest,
+		       (unsigned)ms % 1000);
 }
 
 void clock_sleep_ms(uint32_t ms)

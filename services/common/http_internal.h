@@ -72,7 +72,11 @@ struct http_server {
 	uint32_t workers_started;
 	pthread_mutex_t lock;
 	pthread_cond_t has_work;
-	struct http_request *first, **last; /* guarded by lock */
+	pthread_cond_t is_idle;
+	/* Guarded by lock. */
+	struct http_request *first, **last;
+	uint32_t active;    /* requests between reading and the end of their answer */
+	bool is_drained;    /* there will be no more work */
 };
 
 void http_cond_init(pthread_cond_t *c); /* waits by the monotonic clock */

@@ -83,14 +83,16 @@ static bool gap_is_blank(const struct http_pair *header)
 
 bool http_head_is_whole(const struct http_pair *headers, size_t count)
 {
-	const char *end;
+	const char *end = NULL;
 
 	if (count == 0)
 		return false;
-	for (size_t i = 0; i < count; i++)
-		if (!gap_is_blank(&headers[i]))
+	for (size_t i = 0; i < count; i++) {
+		end = headers[i].value + strlen(headers[i].value);
+		if (!gap_is_blank(&headers[i]) ||
+		    (i + 1 < count && headers[i + 1].name != end + 2)) /* a line that ended in LF */
 			return false;
-	end = headers[count - 1].value + strlen(headers[count - 1].value);
+	}
 	return end[1] == '\0' && end[2] == '\r' && end[3] == '\0';
 }
 

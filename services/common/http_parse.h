@@ -30,8 +30,8 @@ int http_judge_headers(const struct http_pair *headers, size_t count, struct htt
 
 /*
  * Did civetweb's parser see the whole head?  It silently drops what follows the 64th header or a folded line,
- * which would hide a length.  headers: pointers into its buffer.  True when the last value is followed
- * by the traces of CR LF CR LF as the parser leaves them, and when nothing but blanks stands between a
+ * which would hide a length.  headers: pointers into its buffer.  True when each value is followed
+ * by the traces of CR LF as the parser leaves them, the last one by those of CR LF CR LF, and when nothing but blanks stands between a
  * colon and its value (a space before the colon leaves a NUL there).  Leans on civetweb 1.15's parser;
  * http_server_start() probes that it still behaves so.
  */

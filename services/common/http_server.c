@@ -337,15 +337,49 @@ static void answer(struct http_request *rq)
 	wait_handler(rq);
 }
 
-static void refuse(struct http_request *rq)
+/* Without a worker and without a look at the request. */
+static void refuse(struct http_request *rq, int status, const char *body)
 {
-	static const char body[] = "{\"detail\":\"malformed request\",\"code\":\"invalid\"}";
 	struct buf reply BOX_CLEANUP(buf_done) = BUF_INIT(64u * 1024);
 
 	rq->must_close = true;
-	http_add_head(rq, 400, "application/problem+json", &reply);
-	buf_printf(&reply, "Content-Length: %zu\r\n\r\n%s", sizeof(body) - 1, body);
+	http_add_head(rq, status, "application/problem+json", &reply);
+	buf_printf(&reply, "Content-Length: %zu\r\n\r\n%s", strlen(body), body);
 	(void)http_write(rq, reply.data, reply.len);
+}
+
+static bool enter(struct http_server *s)
+{
+	bool may_enter;
+
+	pthread_mutex_lock(&s->lock);
+	may_enter = !atomic_load(&s->is_stopping);
+	s->active += may_enter;
+	pthread_mutex_unlock(&s->lock);
+	return may_enter;
+}
+
+static void leave(struct http_server *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->active--;
+	if (s->active == 0 && atomic_load(&s->is_stopping))
+		pthread_cond_broadcast(&s->is_idle);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void serve(struct http_request *rq, const struct mg_request_info *info)
+{
+	if (!enter(rq->server)) {
+		http_add_header(rq, "Retry-After", "1");
+		refuse(rq, 503, "{\"detail\":\"the server stops\",\"code\":\"unavailable\"}");
+		return;
+	}
+	if (read_request(rq, info))
+		answer(rq);
+	else
+		refuse(rq, 400, "{\"detail\":\"malformed request\",\"code\":\"invalid\"}");
+	leave(rq->server);
 }
 
 static int on_request(struct mg_connection *conn)
@@ -354,12 +388,8 @@ static int on_request(struct mg_connection *conn)
 	struct http_server *server = info->user_data;
 	struct http_request *rq = request_new(server, conn, info);
 
-	if (!http_probe_answer(server, rq, info->request_uri)) {
-		if (read_request(rq, info))
-			answer(rq);
-		else
-			refuse(rq);
-	}
+	if (!http_probe_answer(server, rq, info->request_uri))
+		serve(rq, info);
 	if (rq->must_close)
 		mg_disable_connection_keep_alive(conn);
 	request_free(rq);
@@ -430,7 +460,7 @@ static struct http_request *next_request(struct http_server *s)
 	struct http_request *rq;
 
 	pthread_mutex_lock(&s->lock);
-	while (!s->first && !atomic_load(&s->is_stopping))
+	while (!s->first && !s->is_drained)
 		pthread_cond_wait(&s->has_work, &s->lock);
 	rq = s->first;
 	if (rq) {
@@ -470,6 +500,7 @@ static int start_workers(struct http_server *s, struct err *err)
 static void stop_workers(struct http_server *s)
 {
 	pthread_mutex_lock(&s->lock);
+	s->is_drained = true;
 	pthread_cond_broadcast(&s->has_work);
 	pthread_mutex_unlock(&s->lock);
 	for (uint32_t i = 0; i < s->workers_started; i++)
@@ -569,6 +600,7 @@ int http_server_start(const struct http_config *config, struct http_server **ret
 	s->last = &s->first;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->has_work, NULL);
+	http_cond_init(&s->is_idle);
 	r = start_workers(s, err);
 	if (r == 0)
 		r = start_listening(s, err);
@@ -579,16 +611,27 @@ int http_server_start(const struct http_config *config, struct http_server **ret
 	return r;
 }
 
+/* civetweb writes nothing any more once it is told to stop, so what is under way ends before. */
+static void drain(struct http_server *s)
+{
+	pthread_mutex_lock(&s->lock);
+	atomic_store(&s->is_stopping, true);
+	while (s->active)
+		pthread_cond_wait(&s->is_idle, &s->lock);
+	pthread_mutex_unlock(&s->lock);
+}
+
 void http_server_stop(struct http_server *s)
 {
 	if (!s)
 		return;
-	atomic_store(&s->is_stopping, true);
+	drain(s);
 	if (s->ctx)
-		mg_stop(s->ctx); /* waits for the connections, and so for the handlers */
+		mg_stop(s->ctx);
 	stop_workers(s);
 	pthread_mutex_destroy(&s->lock);
 	pthread_cond_destroy(&s->has_work);
+	pthread_cond_destroy(&s->is_idle);
 	free(s);
 }
 

@@ -167,7 +167,7 @@ static void write_enum(struct buf *out, const ProtobufCEnumDescriptor *type, int
 	const ProtobufCEnumValue *value = protobuf_c_enum_descriptor_get_value(type, number);
 	char text[KEY_MAX];
 
-	if (!value) {
+	if (!value || number == 0) { /* unspecified */
 		buf_add_str(out, "null");
 		return;
 	}

@@ -1,0 +1,6 @@
+foreach(file buf parse json json_proto msg crypto cfg http_parse http_server confine)
+	box_unit_test(common ${file})
+endforeach()
+foreach(file json_scan json_proto msg http_parse parse)
+	box_fuzz(${file} SERVICE common)
+endforeach()
