@@ -268,7 +268,7 @@ enum ctl_exit cmd_audit_verify(struct ctl *ctl)
 	const PB(VerifyAuditReply) * verdict;
 	struct err err = { 0 };
 
-	if (verify(ctl, &m, &err) < 0)
+	if (verify(ctl, &m, &err) != 0)
 		return ctl_fail(ctl, &err);
 	verdict = (const PB(VerifyAuditReply) *)m;
 	if (ctl->options.json)

@@ -1,100 +1,14 @@
 """The admin service over HTTP, with a fake registry on the bus (tests/support/fake_registry.c)."""
 
-import http.client
-import json
-import os
-import queue
-import socket
-import subprocess
-import threading
 import time
-from pathlib import Path
 
 import pytest
 
-BIN = Path(os.environ.get("MCPBOX_TEST_BIN", Path(__file__).parents[2] / "build/dev/bin"))
-WAIT = 20
-
-
-def free_ports(count):
-    """A run of free ports: the registry takes three in a row."""
-    for base in range(20000 + os.getpid() % 9000, 60000, count):
-        sockets = []
-        try:
-            for port in range(base, base + count):
-                sockets.append(socket.socket())
-                sockets[-1].bind(("127.0.0.1", port))
-            return base
-        except OSError:
-            continue
-        finally:
-            for s in sockets:
-                s.close()
-    raise RuntimeError("no free ports")
-
-
-class Registry:
-    def __init__(self, root, address):
-        self.lines = queue.Queue()
-        self.process = subprocess.Popen([BIN / "fake_registry", root, address], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True)
-        threading.Thread(target=self._read, daemon=True).start()
-        assert self.lines.get(timeout=WAIT) == "READY"
-
-    def _read(self):
-        for line in self.process.stdout:
-            self.lines.put(line.strip())
-
-    def asked(self):
-        """The next question that arrived."""
-        return json.loads(self.lines.get(timeout=WAIT))
-
-    def forget(self):
-        while not self.lines.empty():
-            self.lines.get()
-
-    def stop(self):
-        self.process.stdin.close()
-        self.process.wait(timeout=WAIT)
-
-
-class Admin:
-    def __init__(self, keys, address, environment=None):
-        read, write = os.pipe()
-        self.port = free_ports(1)
-        self.process = subprocess.Popen(
-            [BIN / "mcpbox-admin"], pass_fds=[write],
-            env={"MCPBOX_KEYS_FILE": str(keys / "admin.key"), "MCPBOX_REGISTRY_ADDR": address,
-                 "MCPBOX_ADMIN_PORT": str(self.port), "NOTIFY_FD": str(write), **(environment or {})})
-        os.close(write)
-        assert os.read(read, 8) == b"READY=1\n"
-        os.close(read)
-
-    def ask(self, method, path, body=None, token="good-token", headers=None, raw=None):
-        """status, parsed body (or text), headers."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT)
-        sent = {"Authorization": f"Bearer {token}"} if token else {}
-        data = raw if raw is not None else None if body is None else json.dumps(body)
-        if data is not None:
-            sent["Content-Type"] = "application/json"
-        connection.request(method, path, data, {**sent, **(headers or {})})
-        answer = connection.getresponse()
-        text = answer.read().decode()
-        connection.close()
-        kind = answer.headers.get("Content-Type", "")
-        return answer.status, json.loads(text) if "json" in kind and text else text, answer.headers
-
-    def stop(self):
-        self.process.terminate()
-        return self.process.wait(timeout=WAIT)
-
+from admin_harness import WAIT, Admin, Registry, free_ports, make_keys
 
 @pytest.fixture(scope="module")
-def keys(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("keys")
-    subprocess.run([BIN / "mcpboxctl", "keys", "init", "--root", directory / "root", "--out", directory / "keys"],
-                   check=True)
-    return directory
+def data(tmp_path_factory):
+    return make_keys(tmp_path_factory.mktemp("keys"))
 
 
 @pytest.fixture(scope="module")
@@ -103,22 +17,31 @@ def address():
 
 
 @pytest.fixture(scope="module")
-def registry(keys, address):
-    fake = Registry(keys / "root", address)
+def registry(data, address):
+    fake = Registry(data, address)
     yield fake
     fake.stop()
 
 
 @pytest.fixture(scope="module")
-def admin(keys, address, registry):
-    service = Admin(keys / "keys", address)
+def admin(data, address, registry):
+    service = Admin(data, address)
     yield service
     assert service.stop() == 0
 
 
+SERVER = {"server": {"id": "s1", "name": "news", "status": "imported", "revision": 4}}
+TOKENS = {"access_token": "good-token", "refresh_token": "refresh-1", "token_type": "bearer", "expires_in": 900}
+
+
 @pytest.fixture(autouse=True)
-def forget(registry):
+def answers(registry):
     registry.forget()
+    registry.answers({"GET_SERVER": SERVER, "UPDATE_SERVER": SERVER, "LOGIN": TOKENS, "REFRESH": TOKENS,
+                      "CREATE_SERVER": {"success": True, "id": "s1", "name": "news"},
+                      "UPDATE_TOOL": {"success": True, "id": "t1", "name": "x"},
+                      "GET_TOOL": {"tool": {"id": "t1", "name": "x", "input_schema": {"type": "object"},
+                                            "content_hash": "00ff"}}})
 
 
 def test_question_carries_the_session_and_the_peer(admin, registry):
@@ -146,7 +69,7 @@ def test_create_answers_201_with_the_whole_object(admin, registry):
 def test_changing_a_tool_answers_with_the_tool_and_its_schema_verbatim(admin):
     status, body, _ = admin.ask("PATCH", "/api/tools/t1", {"enabled": False})
     assert (status, body["id"], body["content_hash"]) == (200, "t1", "00ff")
-    assert "input_schema" in body
+    assert body["input_schema"] == {"type": "object"}
 
 
 def test_delete_answers_204_without_a_body(admin):
@@ -166,33 +89,42 @@ def test_revision_comes_from_if_match(admin, registry, headers):
     assert registry.asked()["request"]["revision"] == 3
 
 
-def test_stale_revision_answers_409_with_the_current_object(admin):
+def test_stale_revision_answers_409_with_the_current_object(admin, registry):
+    registry.answers({"UPDATE_SERVER": {"error!": {"code": 7, "text": "changed", "current": {"id": "s1", "revision": 3}}}})
     status, body, _ = admin.ask("PATCH", "/api/servers/s1", {"description": "x", "revision": 2})
     assert status == 409
     assert body["current"] == {"id": "s1", "revision": 3}
     assert body["code"] == "stale"
 
 
+@pytest.mark.parametrize("code,name,want", [
+    (1, "invalid", 422), (2, "not_found", 404), (3, "unauthenticated", 401), (4, "denied", 403), (5, "state", 400),
+    (6, "exists", 409), (7, "stale", 409), (9, "rate_limited", 429), (10, "busy", 503), (11, "unavailable", 503),
+])
+def test_refusals_of_the_registry_keep_their_words(admin, registry, code, name, want):
+    registry.answers({"START_SERVER": {"error!": {"code": code, "text": "because", "field": "name", "hint": "do"}}})
+    status, body, _ = admin.ask("POST", "/api/sandbox/servers/s1/start")
+    assert status == want
+    assert (body["detail"], body["code"], body["field"], body["hint"]) == ("because", name, "name", "do")
+
+
 REFUSALS = [
-    ("GET", "/api/servers/s2", None, 404, "not_found", None),
-    ("POST", "/api/servers", {"name": "twice"}, 409, "exists", "name"),
-    ("POST", "/api/sandbox/servers/s1/start", None, 400, "state", None),
-    ("POST", "/api/servers", {"name": 7}, 422, "invalid", "name"),
-    ("POST", "/api/servers", {"nmae": "x"}, 422, "invalid", "nmae"),
-    ("GET", "/api/servers?pgae=1", None, 422, "invalid", "pgae"),
-    ("GET", "/api/servers?page=one", None, 422, "invalid", "page"),
-    ("GET", "/api/servers/s1?server_id=s2", None, 422, "invalid", "server_id"),
-    ("GET", "/api/unknown", None, 404, "not_found", None),
+    ("POST", "/api/servers", {"name": 7}, 422, "name"),
+    ("POST", "/api/servers", {"nmae": "x"}, 422, "nmae"),
+    ("GET", "/api/servers?pgae=1", None, 422, "pgae"),
+    ("GET", "/api/servers?page=one", None, 422, "page"),
+    ("GET", "/api/servers/s1?server_id=s2", None, 422, "server_id"),
+    ("GET", "/api/unknown", None, 404, None),
 ]
 
 
-@pytest.mark.parametrize("method,path,body,want,code,field", REFUSALS)
-def test_refusals_have_their_status_and_name_the_field(admin, method, path, body, want, code, field):
+@pytest.mark.parametrize("method,path,body,want,field", REFUSALS)
+def test_what_cannot_be_asked_is_refused_by_name(admin, registry, method, path, body, want, field):
     status, answer, _ = admin.ask(method, path, body)
     assert status == want
     assert isinstance(answer["detail"], str) and answer["detail"]
-    assert answer["code"] == code
     assert answer.get("field") == field
+    assert registry.lines.empty()
 
 
 @pytest.mark.parametrize("raw", ["{", "[]", "null", '{"name":"a"} x', '{"name":"a","name":"b"}', '{"name":"\\ud800"}'])
@@ -222,8 +154,7 @@ def test_ended_session_is_401(admin):
 def test_login_sets_the_cookie_and_answers_the_tokens(admin, registry):
     status, body, headers = admin.ask("POST", "/auth/login", {"username": "alice", "password": "p"}, token=None)
     assert status == 200
-    assert body == {"access_token": "good-token", "refresh_token": "refresh-1", "token_type": "bearer",
-                    "expires_in": 900}
+    assert body == TOKENS
     assert headers["Set-Cookie"] == "mcpbox_session=good-token; Path=/; Max-Age=900; HttpOnly; SameSite=Strict"
     assert registry.asked()["remote"] == "127.0.0.1"
 
@@ -234,9 +165,9 @@ def test_old_cookie_does_not_hinder_login(admin):
     assert status == 200
 
 
-def test_wrong_password_is_401_and_too_many_429(admin):
-    assert admin.ask("POST", "/auth/login", {"username": "bob", "password": "p"}, token=None)[0] == 401
-    status, _, headers = admin.ask("POST", "/auth/login", {"username": "locked", "password": "p"}, token=None)
+def test_too_many_wrong_passwords_are_429(admin, registry):
+    registry.answers({"LOGIN": {"error!": {"code": 9, "text": "too many failed logins"}}})
+    status, _, headers = admin.ask("POST", "/auth/login", {"username": "bob", "password": "p"}, token=None)
     assert (status, headers["Retry-After"]) == (429, "60")
 
 
@@ -297,14 +228,14 @@ def test_config_health_and_metrics_are_open(admin):
     assert 'handler="/health"' in admin.ask("GET", "/metrics", token=None)[1]
 
 
-def test_web_files_are_served_and_nothing_beside_them(keys, address, registry, tmp_path):
+def test_web_files_are_served_and_nothing_beside_them(data, address, registry, tmp_path):
     web = tmp_path / "web"
     (web / "assets").mkdir(parents=True)
     (web / "index.html").write_text("<p>UI")
     (web / "assets/app.js").write_text("1")
     (tmp_path / "secret.txt").write_text("no")
     (web / "link.txt").symlink_to(tmp_path / "secret.txt")
-    service = Admin(keys / "keys", address, {"MCPBOX_WEB_DIR": str(web)})
+    service = Admin(data, address, {"MCPBOX_WEB_DIR": str(web)})
     try:
         assert service.ask("GET", "/")[1] == "<p>UI"
         assert service.ask("GET", "/servers/7")[1] == "<p>UI"
@@ -324,15 +255,15 @@ def until(condition):
     pytest.fail("it never came to be")
 
 
-def test_without_a_registry_503_and_back_without_restart(keys):
+def test_without_a_registry_503_and_back_without_restart(data):
     address = f"127.0.0.1:{free_ports(3)}"
-    service = Admin(keys / "keys", address)
+    service = Admin(data, address)
     try:
         status, body, _ = service.ask("GET", "/api/servers")
         assert (status, body["code"]) == (503, "unavailable")
         assert "registry" in body["detail"]
         until(lambda: service.ask("GET", "/health")[0] == 503)
-        late = Registry(keys / "root", address)
+        late = Registry(data, address)
         try:
             until(lambda: service.ask("GET", "/health")[0] == 200)
             assert service.ask("GET", "/api/servers")[0] == 200

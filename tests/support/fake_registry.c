@@ -25,6 +25,7 @@ struct fake {
 	struct keys *keys;
 	struct bus *bus;
 	char work_addr[64], control_addr[64];
+	const char *answers;
 	uint64_t state_seq;
 };
 
@@ -51,126 +52,77 @@ static void report(const struct bus_request *rq)
 	buf_done(&line);
 }
 
-/* ---- canned answers ---- */
+/* ---- what is answered ---- */
 
-/* The reply as JSON text: the shape of proto/README.md. */
-static int answer_json(struct bus_request *rq, const char *text, struct err *err)
+/* The answers file anew for each question, so that a test may change its mind.  NULL: no row. */
+static json_t *answer_of(const struct fake *f, const char *name)
+{
+	json_t *all = json_load_file(f->answers, 0, NULL);
+	json_t *row = json_incref(json_object_get(all, name));
+
+	json_decref(all);
+	return row;
+}
+
+static const char *text_of(const json_t *row, const char *key)
+{
+	const char *text = json_string_value(json_object_get(row, key));
+
+	return text ? text : "";
+}
+
+static int answer_error(const json_t *error, struct err *err)
+{
+	const json_t *current = json_object_get(error, "current");
+	enum err_code code = (enum err_code)json_integer_value(json_object_get(error, "code"));
+	size_t len;
+
+	(void)err_set_field(err, code, text_of(error, "field"), text_of(error, "hint"), "%s",
+			    text_of(error, "text"));
+	if (current)
+		err->current_json = json_dump(current, &len);
+	return -(int)code;
+}
+
+static int answer_row(struct bus_request *rq, const json_t *row, struct err *err)
 {
 	BOX_CLEANUP(msg_freep) ProtobufCMessage *reply = NULL;
-	int r = json_to_msg(msg_row(rq->msg)->reply, text, strlen(text), NULL, &reply, err);
+	BOX_CLEANUP(mem_freep) char *text = NULL;
+	size_t len;
+	int r;
 
+	if (json_object_get(row, "error!"))
+		return answer_error(json_object_get(row, "error!"), err);
+	text = row ? json_dump(row, &len) : mem_strdup("{}");
+	r = json_to_msg(msg_row(rq->msg)->reply, text, strlen(text), NULL, &reply, err);
 	if (r == 0)
 		bus_answer(rq, reply);
 	return r;
 }
 
-static int answer_tokens(struct bus_request *rq, struct err *err)
+static bool has_session(const struct bus_request *rq)
 {
-	return answer_json(rq,
-			   "{\"access_token\":\"" GOOD_TOKEN "\",\"refresh_token\":\"refresh-1\","
-			   "\"token_type\":\"bearer\",\"expires_in\":900}",
-			   err);
+	static const uint16_t open[] = { MSG_LOGIN, MSG_AUTH_STATUS, MSG_SETUP, MSG_REFRESH };
+	const ProtobufCBinaryData *secret = &rq->principal->secret;
+
+	for (size_t i = 0; i < ARRAY_LEN(open); i++)
+		if (open[i] == rq->msg)
+			return true;
+	if (rq->principal->kind == MCPBOX__V1__PRINCIPAL__KIND__KIND_OWNER && rq->from == ROLE_OPS)
+		return true;
+	return secret->len == strlen(GOOD_TOKEN) &&
+	       memcmp(secret->data, GOOD_TOKEN, secret->len) == 0;
 }
-
-static int answer_login(struct bus_request *rq, struct err *err)
-{
-	const PB(LoginRequest) *in = (const PB(LoginRequest) *)rq->in;
-
-	if (strcmp(in->username, "locked") == 0)
-		return err_set(err, ERR_RATE_LIMITED, "too many failed logins");
-	if (strcmp(in->username, "alice") != 0)
-		return err_set(err, ERR_UNAUTHENTICATED, "wrong user name or password");
-	return answer_tokens(rq, err);
-}
-
-static int answer_create_server(struct bus_request *rq, struct err *err)
-{
-	const PB(CreateServerRequest) *in = (const PB(CreateServerRequest) *)rq->in;
-
-	if (strcmp(in->name, "twice") == 0)
-		return err_set_field(err, ERR_EXISTS, "name", "choose another name",
-				     "there is a server 'twice' already");
-	return answer_json(rq, "{\"success\":true,\"id\":\"s1\",\"name\":\"news\"}", err);
-}
-
-static int answer_update_server(struct bus_request *rq, struct err *err)
-{
-	const PB(UpdateServerRequest) *in = (const PB(UpdateServerRequest) *)rq->in;
-
-	if (in->revision_opt_case && in->revision != 3) {
-		(void)err_set(err, ERR_STALE, "the server was changed in the meantime");
-		err->current_json = mem_strdup("{\"id\":\"s1\",\"revision\":3}");
-		return -ERR_STALE;
-	}
-	return answer_json(rq, "{\"server\":{\"id\":\"s1\",\"name\":\"news\",\"revision\":4}}",
-			   err);
-}
-
-static int answer_get_server(struct bus_request *rq, struct err *err)
-{
-	const PB(GetServerRequest) *in = (const PB(GetServerRequest) *)rq->in;
-
-	if (strcmp(in->server_id, "s1") != 0)
-		return err_set(err, ERR_NOT_FOUND, "server %s not found", in->server_id);
-	return answer_json(
-		rq, "{\"server\":{\"id\":\"s1\",\"name\":\"news\",\"status\":\"imported\"}}", err);
-}
-
-static int answer_start_server(struct bus_request *rq BOX_UNUSED, struct err *err)
-{
-	return err_set(err, ERR_STATE, "the server is already running");
-}
-
-static int answer_update_tool(struct bus_request *rq, struct err *err)
-{
-	return answer_json(rq, "{\"success\":true,\"id\":\"t1\",\"name\":\"x\"}", err);
-}
-
-static int answer_get_tool(struct bus_request *rq, struct err *err)
-{
-	return answer_json(rq,
-			   "{\"tool\":{\"id\":\"t1\",\"name\":\"x\",\"input_schema\":"
-			   "{\"type\":\"object\",\"default\":1e40},\"content_hash\":\"00ff\"}}",
-			   err);
-}
-
-static int answer_get_status(struct bus_request *rq, struct err *err);
-
-static const struct {
-	uint16_t msg;
-	bool is_open; /* needs no session */
-	bus_handler *handler;
-} answers[] = {
-	{ MSG_LOGIN, true, answer_login },
-	{ MSG_AUTH_STATUS, true, NULL },
-	{ MSG_SETUP, true, NULL },
-	{ MSG_REFRESH, true, answer_tokens },
-	{ MSG_GET_STATUS, true, answer_get_status },
-	{ MSG_CREATE_SERVER, false, answer_create_server },
-	{ MSG_UPDATE_SERVER, false, answer_update_server },
-	{ MSG_GET_SERVER, false, answer_get_server },
-	{ MSG_START_SERVER, false, answer_start_server },
-	{ MSG_UPDATE_TOOL, false, answer_update_tool },
-	{ MSG_GET_TOOL, false, answer_get_tool },
-};
 
 static int answer(struct bus_request *rq, struct err *err)
 {
-	bus_handler *handler = NULL;
-	bool is_open = false;
+	BOX_CLEANUP(json_decrefp) json_t *row = NULL;
 
-	for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
-		if (answers[i].msg == rq->msg) {
-			handler = answers[i].handler;
-			is_open = answers[i].is_open;
-		}
-	}
-	if (rq->msg != MSG_GET_STATUS)
-		report(rq);
-	if (!is_open && (rq->principal->secret.len != strlen(GOOD_TOKEN) ||
-			 memcmp(rq->principal->secret.data, GOOD_TOKEN, strlen(GOOD_TOKEN)) != 0))
+	report(rq);
+	if (!has_session(rq))
 		return err_set(err, ERR_UNAUTHENTICATED, "the session has ended");
-	return handler ? handler(rq, err) : answer_json(rq, "{}", err);
+	row = answer_of(rq->service, msg_row(rq->msg)->name);
+	return answer_row(rq, row, err);
 }
 
 /* ---- status ---- */
@@ -237,7 +189,9 @@ static size_t fill_routes(void)
 
 	for (uint16_t msg = 1; msg < 100; msg++)
 		if (msg_row(msg))
-			routes[count++] = (struct bus_route){ msg, ~0u, 0, answer };
+			routes[count++] = (struct bus_route){
+				msg, ~0u, 0, msg == MSG_GET_STATUS ? answer_get_status : answer
+			};
 	return count;
 }
 
@@ -305,8 +259,9 @@ int main(int argc, char **argv)
 	struct err err = { 0 };
 	char c;
 
-	if (argc != 3 || crypto_start() < 0)
+	if (argc != 4 || crypto_start() < 0)
 		return 2;
+	fake.answers = argv[3];
 	json_start();
 	if (start(&fake, argv[1], argv[2], &err) < 0) {
 		(void)fprintf(stderr, "fake_registry: %s\n", err.text);
