@@ -1,5 +1,10 @@
-foreach(file address target policy pinned headers wire forward)
+foreach(file address target policy pinned headers wire forward table)
 	box_unit_test(egress-proxy ${file} LIBS egress_rules)
+endforeach()
+target_compile_definitions(unit_egress-proxy_table PRIVATE BOX_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+
+foreach(file address target forward wire)
+	box_fuzz(egress_${file} SERVICE egress-proxy LIBS egress_rules)
 endforeach()
 
 # For tests/integration/test_egress.py: both neighbours of the proxy.

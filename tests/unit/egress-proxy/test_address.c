@@ -1,10 +1,5 @@
 /* Address classes: each refused range has a row, and so have its nearest allowed neighbours. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <setjmp.h>
-#include <cmocka.h>
-#include <string.h>
+#include "test.h"
 #include "address.h"
 #include "err.h"
 

@@ -1,11 +1,5 @@
 /* JSON heads of forward mode. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <setjmp.h>
-#include <cmocka.h>
-#include <stdlib.h>
-#include <string.h>
+#include "test.h"
 #include "forward.h"
 #include "json.h"
 

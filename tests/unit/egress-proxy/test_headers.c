@@ -1,11 +1,5 @@
 /* Header fields: what is refused, what is dropped, what stays. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <setjmp.h>
-#include <cmocka.h>
-#include <stdlib.h>
-#include <string.h>
+#include "test.h"
 #include "headers.h"
 
 static void refuses_what_could_split_a_message(void **state)

@@ -1,11 +1,5 @@
 /* The operator's own resolution. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <setjmp.h>
-#include <cmocka.h>
-#include <stdlib.h>
-#include <string.h>
+#include "test.h"
 #include "pinned.h"
 
 static struct host name(const char *text)

@@ -1,9 +1,5 @@
 /* What a grant allows: each refusal beside its nearest allowed neighbour. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "test.h"
 #include "grant_builder.h"
 #include "policy.h"
 

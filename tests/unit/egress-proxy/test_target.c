@@ -1,11 +1,5 @@
 /* URLs and authorities: what is refused, and what canonical form the rest takes. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <setjmp.h>
-#include <cmocka.h>
-#include <stdlib.h>
-#include <string.h>
+#include "test.h"
 #include "target.h"
 
 struct good_row {

@@ -1,11 +1,5 @@
 /* Framing of streams. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <setjmp.h>
-#include <cmocka.h>
-#include <stdlib.h>
-#include <string.h>
+#include "test.h"
 #include "wire.h"
 
 /* Feeds at most step bytes at a time; stops at the first event. */
