@@ -1,4 +1,6 @@
 #include <curl/curl.h>
+#include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include "buf.h"
@@ -91,6 +93,55 @@ static int refused(const json_t *answer, long status, struct err *err)
 			     detail ? detail : "the admin service refused");
 }
 
+/* Does the JSON library hold it?  Else a default of 10**30 in one tool's schema would hide all
+ * others. */
+static bool is_tame(const char *number)
+{
+	char *end;
+
+	errno = 0;
+	if (strpbrk(number, ".eE"))
+		return !isinf(strtod(number, &end));
+	return (strtoll(number, &end, 10), errno != ERANGE);
+}
+
+void client_tame_numbers(const char *json, struct buf *ret)
+{
+	static const char number_chars[] = "+-.0123456789eE";
+
+	while (*json) {
+		size_t len = strcspn(json, "\"-0123456789");
+		BOX_CLEANUP(mem_freep) char *number = NULL;
+
+		buf_add(ret, json, len);
+		json += len;
+		if (*json == '"') { /* a string, to its end */
+			for (len = 1; json[len] && json[len] != '"'; len++)
+				len += json[len] == '\\' && json[len + 1];
+			len += json[len] == '"';
+			buf_add(ret, json, len);
+		} else {
+			len = strspn(json, number_chars);
+			number = mem_strndup(json, len);
+			buf_printf(ret, is_tame(number) ? "%s" : "\"%s\"", number);
+		}
+		json += len;
+	}
+}
+
+static int load_answer(struct buf *answer, json_t **ret, struct err *err)
+{
+	struct buf tame = BUF_INIT(2u * ANSWER_MAX);
+	int r = json_load(answer->data, answer->len, ret, err);
+
+	if (r < 0) {
+		client_tame_numbers(buf_str(answer), &tame);
+		r = json_load(tame.data, tame.len, ret, err);
+	}
+	buf_done(&tame);
+	return r;
+}
+
 static int parse_answer(struct buf *answer, long status, json_t **ret, struct err *err)
 {
 	BOX_CLEANUP(json_decrefp) json_t *tree = NULL;
@@ -98,7 +149,7 @@ static int parse_answer(struct buf *answer, long status, json_t **ret, struct er
 
 	if (answer->len == 0)
 		tree = json_null();
-	else if (json_load(answer->data, answer->len, &tree, &ignored) < 0)
+	else if (load_answer(answer, &tree, &ignored) < 0)
 		return err_set(err, ERR_UNAVAILABLE, "the answer (%ld) is no JSON: %s", status,
 			       ignored.text);
 	if (status >= 400)
@@ -127,15 +178,4 @@ int client_call(const struct client_request *request, json_t **ret, struct err *
 		crypto_wipe(body, strlen(body)); /* may be a password */
 	buf_done(&answer);
 	return r;
-}
-
-char *client_escape(const char *text)
-{
-	char *escaped = curl_easy_escape(NULL, text, (int)strlen(text));
-	char *ret;
-
-	box_assert(escaped);
-	ret = mem_strdup(escaped);
-	curl_free(escaped);
-	return ret;
 }

@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <stdint.h>
 #include "attrs.h"
+#include "buf.h"
 #include "err.h"
 
 struct client_request {
@@ -22,5 +23,5 @@ struct client_request {
  * ERR_UNAVAILABLE.
  */
 int client_call(const struct client_request *request, json_t **ret, struct err *err) BOX_MUST_CHECK;
-/* Percent-encoded for a path segment or a query value; heap. */
-char *client_escape(const char *text) BOX_MUST_CHECK;
+/* Append the JSON with every number that the JSON library cannot hold turned into a string. */
+void client_tame_numbers(const char *json, struct buf *ret);

@@ -1,3 +1,3 @@
-foreach(file diff options place print)
+foreach(file client diff options place print)
 	box_unit_test(ctl ${file} LIBS ctl_parts)
 endforeach()
