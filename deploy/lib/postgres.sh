@@ -14,7 +14,7 @@ postgres_bin() {
 }
 
 postgres_is_running() {
-	supervisor_alive postgres && "$(postgres_bin)/pg_isready" -q -h "$data/run/pg" -d mcpbox -U mcpbox
+	supervisor_alive postgres && "$(postgres_bin)/pg_isready" -q -h "$data/run/pg" -U mcpbox -d mcpbox
 }
 
 postgres_start() {
@@ -75,7 +75,7 @@ postgres_forget_stale_pid() {
 
 postgres_wait() {
 	tries=300
-	until "$bin/pg_isready" -q -h "$data/run/pg"; do
+	until "$bin/pg_isready" -q -h "$data/run/pg" -U mcpbox -d mcpbox; do
 		tries=$((tries - 1))
 		[ "$tries" -gt 0 ] || service_failed postgres
 		sleep 0.1

@@ -6,7 +6,7 @@ service_healthy() {
 	supervisor_alive "$1" || return 1
 	[ "$(state_get "$1" ready)" = 1 ] || return 1
 	case $1 in
-	postgres) "$(postgres_bin)/pg_isready" -q -h "$data/run/pg" ;;
+	postgres) "$(postgres_bin)/pg_isready" -q -h "$data/run/pg" -U mcpbox -d mcpbox ;;
 	gateway) status_http MCPBOX_GATEWAY_PORT ;;
 	admin) status_http MCPBOX_ADMIN_PORT ;;
 	esac
