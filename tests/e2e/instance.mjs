@@ -94,6 +94,15 @@ export class Instance {
     return JSON.parse(this.run('status', ['--json']).stdout);
   }
 
+  // Connections that the fetch pool keeps from before a kill fail once; this uses them up.
+  async reachable() {
+    for (let left = 20; left > 0; left -= 1) {
+      const answer = await fetch(new URL('/health', this.mcp)).catch(() => undefined);
+      if (answer?.ok) return;
+    }
+    throw new Error('the gateway does not answer');
+  }
+
   supervisorOf(service) {
     const state = readFileSync(join(this.data, 'run', `${service}.state`), 'utf8');
     return Number(/^supervisor=(\d+)$/m.exec(state)[1]);

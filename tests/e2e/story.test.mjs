@@ -162,6 +162,7 @@ for (const era of ['legacy', 'modern']) {
       instance.killEverything();
       await until(() => instance.processes().length === 0, 'everything is dead');
       instance.upAgain();
+      await instance.reachable();
       const box = await connect(era, instance.mcp);
       const result = await callUntil(box, 'service_status', succeeded, 10_000);
       assert.ok(succeeded(result), result.content?.[0]?.text);
