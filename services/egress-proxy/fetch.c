@@ -651,8 +651,10 @@ void fetcher_free(struct fetcher *f)
 {
 	if (!f)
 		return;
-	while (f->pools)
-		pool_free(f->pools);
+	for (struct pool *p = f->pools, *next; p; p = next) {
+		next = p->next;
+		pool_free(p);
+	}
 	if (f->ca_fd >= 0)
 		(void)close(f->ca_fd);
 	free(f);

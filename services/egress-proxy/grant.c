@@ -38,14 +38,14 @@ void grant_unref(struct grant *g)
 	free(g);
 }
 
-static int unpack(const ProtobufCBinaryData *data, const uint8_t *hash, struct grant **ret,
-		  struct err *err)
+/* NULL when malformed. */
+static struct grant *unpack(const ProtobufCBinaryData *data, const uint8_t *hash)
 {
 	ProtobufCMessage *m = NULL;
 	struct grant *g;
 
 	if (msg_unpack(&mcpbox__v1__grant__descriptor, data->data, data->len, &m) < 0)
-		return err_set(err, ERR_INVALID, "the grant is malformed");
+		return NULL;
 	g = mem_alloc(sizeof(*g));
 	g->refs = 1;
 	memcpy(g->hash, hash, sizeof(g->hash));
@@ -54,8 +54,7 @@ static int unpack(const ProtobufCBinaryData *data, const uint8_t *hash, struct g
 	if (policy_bad_entries(g->policy) > 0)
 		log_warn("egress.grant_entries_ignored", F_STR("server", g->message->server_name),
 			 F_UINT("count", policy_bad_entries(g->policy)));
-	*ret = g;
-	return 0;
+	return g;
 }
 
 int grant_get(struct grant_cache *c, const ProtobufCBinaryData *data,
@@ -63,22 +62,22 @@ int grant_get(struct grant_cache *c, const ProtobufCBinaryData *data,
 {
 	uint8_t real[CRYPTO_HASH_SIZE];
 	struct grant **slot;
-	struct grant *g = NULL;
-	int r;
+	struct grant *g;
 
 	crypto_hash(data->data, data->len, real);
 	if (hash->len != sizeof(real) || memcmp(hash->data, real, sizeof(real)) != 0)
 		return err_set(err, ERR_DENIED, "the grant is not the one that the permit names");
 	slot = &c->slots[real[0]];
-	if (!*slot || memcmp((*slot)->hash, real, sizeof(real)) != 0) {
-		r = unpack(data, real, &g, err);
-		if (r < 0)
-			return r;
+	g = *slot;
+	if (!g || memcmp(g->hash, real, sizeof(real)) != 0) {
+		g = unpack(data, real);
+		if (!g)
+			return err_set(err, ERR_INVALID, "the grant is malformed");
 		grant_unref(*slot);
 		*slot = g;
 	}
-	(*slot)->refs++;
-	*ret = *slot;
+	g->refs++;
+	*ret = g;
 	return 0;
 }
 

@@ -54,35 +54,37 @@ static uint64_t deadline_of(const PB(OpenRequest) * open, uint64_t frame_deadlin
 	return open->deadline_ms ? own : frame_deadline;
 }
 
-/* The handler's message is freed behind its back; a stream keeps its own. */
-static int keep_open(const struct bus_request *rq, struct call *c, struct err *err)
+/* The handler's message is freed behind its back; a stream keeps its own.  NULL when it lacks what
+ * it needs. */
+static PB(OpenRequest) * copy_open(const struct bus_request *rq)
 {
 	ProtobufCMessage *m = NULL;
+	PB(OpenRequest) * open;
 
 	if (msg_unpack(&mcpbox__v1__open_request__descriptor, rq->in_bytes, rq->in_len, &m) < 0)
-		return err_set(err, ERR_INVALID, "the Open is malformed");
-	c->open = (PB(OpenRequest) *)m;
-	if (!c->open->permit || !c->open->call_id[0])
-		return err_set(err, ERR_INVALID, "an Open names its call and brings a permit");
-	return 0;
+		return NULL;
+	open = (PB(OpenRequest) *)m;
+	if (open->permit && open->call_id[0])
+		return open;
+	msg_free(m);
+	return NULL;
 }
 
 static int bind_call(struct stream *s, const struct bus_request *rq, struct call *c,
 		     struct err *err)
 {
 	struct exchange_env *env = s->listener->env;
-	int r = keep_open(rq, c, err);
+	int r;
 
-	if (r == 0)
-		r = check_mode(c->open, err);
+	c->open = copy_open(rq);
+	if (!c->open)
+		return err_set(err, ERR_INVALID, "an Open names its call and brings a permit");
+	c->deadline_mono_ms = deadline_of(c->open, rq->deadline_mono_ms);
+	r = check_mode(c->open, err);
 	if (r == 0)
 		r = permit_check(env->bus, c->open->permit, purposes_of(rq->from),
 				 env->stale_max_ms, &c->permit, err);
-	if (r == 0)
-		r = check_grant(s, c, err);
-	if (r == 0)
-		c->deadline_mono_ms = deadline_of(c->open, rq->deadline_mono_ms);
-	return r;
+	return r == 0 ? check_grant(s, c, err) : r;
 }
 
 static int handle_open(struct bus_request *rq, struct err *err)

@@ -150,12 +150,21 @@ int headers_add_line(struct headers *h, const char *line, size_t len)
 	return append(h, name, mem_strndup(value, (size_t)(line + len - value)));
 }
 
+/* h->count when absent. */
+static size_t position(const struct headers *h, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < h->count && strcasecmp(h->items[i].name, name) != 0; i++)
+		;
+	return i;
+}
+
 const char *headers_find(const struct headers *h, const char *name)
 {
-	for (size_t i = 0; i < h->count; i++)
-		if (strcasecmp(h->items[i].name, name) == 0)
-			return h->items[i].value;
-	return NULL;
+	size_t i = position(h, name);
+
+	return i < h->count ? h->items[i].value : NULL;
 }
 
 static void remove_at(struct headers *h, size_t i)
@@ -176,22 +185,20 @@ void headers_remove(struct headers *h, const char *name)
 	}
 }
 
-/* Connection: close, X-Foo  ->  X-Foo is for this hop too.  The list is copied: removing frees it. */
+/* Connection: close, X-Foo  ->  X-Foo is for this hop too. */
 static void remove_nominated(struct headers *h)
 {
-	for (size_t i = 0; i < h->count; i++) {
-		BOX_CLEANUP(mem_freep) char *list = NULL;
-		char *rest;
+	size_t i;
+
+	while ((i = position(h, "Connection")) < h->count) {
+		BOX_CLEANUP(mem_freep) char *list = TAKE(h->items[i].value);
+		char *rest = list;
 		char *name;
 
-		if (strcasecmp(h->items[i].name, "Connection") != 0)
-			continue;
-		list = rest = mem_strdup(h->items[i].value);
 		remove_at(h, i);
 		while ((name = strsep(&rest, ", \t")))
-			if (*name && strcasecmp(name, "Connection") != 0)
+			if (*name)
 				headers_remove(h, name);
-		i = (size_t)-1; /* positions moved: look for the next one from the start */
 	}
 }
 

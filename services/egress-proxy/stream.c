@@ -430,8 +430,10 @@ void listener_stop(struct listener *l)
 	(void)close(l->fd);
 	(void)unlink(l->path);
 	l->fd = -1;
-	while (l->streams)
-		stream_free(l->streams, "the egress-proxy stops");
+	for (struct stream *s = l->streams, *next; s; s = next) {
+		next = s->next;
+		stream_free(s, "the egress-proxy stops");
+	}
 	loop_timer_clear(l->loop, &l->tick);
 	grant_cache_free(l->grants);
 	free(l->path);

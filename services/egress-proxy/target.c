@@ -150,7 +150,7 @@ static int parse_name(const char *name, size_t len, bool was_ascii, struct host 
 
 int host_parse(const char *text, size_t len, struct host *ret, struct err *err)
 {
-	char name[HOST_NAME_MAX_LEN + 2];
+	char name[HOST_NAME_MAX_LEN + 2] = "";
 	bool ascii = is_ascii(text, len);
 	int r;
 

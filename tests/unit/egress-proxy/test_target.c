@@ -101,8 +101,7 @@ static const char *const bad[] = {
 	"http://1.2.3.4.5/",
 	"http://example.0x7f/",
 	"http://\xef\xbc\x91\xef\xbc\x92\xef\xbc\x97.0.0.1/",
-	"http://127\xe3\x80\x82"
-	"0.0.1/",
+	"http://127\343\200\2020.0.1/",
 	"http://[::1/",
 	"http://[::1]x/",
 	"http://[fe80::1%25eth0]/",
