@@ -431,8 +431,39 @@ static void hash_view(const struct catalog *c, const char *server, uint8_t ret[C
 	buf_done(&b);
 }
 
+static const struct server *find_server(const struct catalog *c, const char *server)
+{
+	for (size_t i = 0; i < c->server_count; i++) {
+		if (strcmp(c->servers[i].name, server) == 0)
+			return &c->servers[i];
+	}
+	return NULL;
+}
+
+bool catalog_has_server(const struct catalog *c, const char *server)
+{
+	const struct server *s = find_server(c, server);
+
+	return s && s->is_running;
+}
+
+/* Visible and callable needs a running server, whatever the pages held. */
+static void drop_stopped(struct catalog *c)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < c->tool_count; i++) {
+		if (catalog_has_server(c, c->tools[i]->server_name))
+			c->tools[kept++] = c->tools[i];
+		else
+			catalog_tool_free(c->tools[i]);
+	}
+	c->tool_count = kept;
+}
+
 void catalog_seal(struct catalog *c)
 {
+	drop_stopped(c);
 	if (c->tool_count > 0) {
 		qsort(c->tools, c->tool_count, sizeof(*c->tools), by_published);
 		c->by_alias = mem_dup(c->tools, c->tool_count * sizeof(struct catalog_tool *));
@@ -478,22 +509,6 @@ int64_t catalog_first_expiry(const struct catalog *c)
 			first = c->tools[i]->permit_not_after_unix_ms;
 	}
 	return first;
-}
-
-static const struct server *find_server(const struct catalog *c, const char *server)
-{
-	for (size_t i = 0; i < c->server_count; i++) {
-		if (strcmp(c->servers[i].name, server) == 0)
-			return &c->servers[i];
-	}
-	return NULL;
-}
-
-bool catalog_has_server(const struct catalog *c, const char *server)
-{
-	const struct server *s = find_server(c, server);
-
-	return s && s->is_running;
 }
 
 static const struct catalog_tool *search(struct catalog_tool **sorted, size_t count,

@@ -73,7 +73,7 @@ void catalog_give_blob(struct catalog *c, const void *data, size_t len);
 void catalog_tool_give_blob(struct catalog_tool *t, const void *data, size_t len);
 const void *blob_data(const struct blob *b, size_t *ret_len);
 
-void catalog_seal(struct catalog *c); /* sorts by published name, hashes the lists */
+void catalog_seal(struct catalog *c); /* drops tools of stopped servers, sorts, hashes the lists */
 
 uint64_t catalog_state_seq(const struct catalog *c);
 const void *catalog_epoch(const struct catalog *c, size_t *ret_len);

@@ -1,3 +1,10 @@
 foreach(file jsonrpc era origin negotiate session ratelimit redact param_headers)
 	box_unit_test(gateway ${file} LIBS gateway_pure)
 endforeach()
+
+# For tests/integration/test_gateway.py: the gateway's peers on the bus.
+foreach(peer gateway_registry gateway_executor)
+	add_executable(${peer} ${CMAKE_SOURCE_DIR}/tests/support/${peer}.c)
+	target_link_libraries(${peer} PRIVATE box_flags box_common)
+	set_target_properties(${peer} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+endforeach()
