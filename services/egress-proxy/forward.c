@@ -118,10 +118,10 @@ static int take_request(struct forward_request *rq, const json_t *root)
 
 	if (!json_is_object(root) || !has_only_known_keys(root) || !method || !url ||
 	    take_number(root, "body_len", INT64_MAX, true, &rq->body_len) < 0 ||
-	    take_number(root, "timeout_ms", 24 * 3600 * 1000, false, &timeout) < 0 ||
+	    take_number(root, "timeout_ms", INT64_MAX, false, &timeout) < 0 ||
 	    take_headers(rq, json_object_get(root, "headers")) < 0)
 		return -ERR_INVALID;
-	rq->timeout_ms = (uint32_t)timeout;
+	rq->timeout_ms = timeout < UINT32_MAX ? (uint32_t)timeout : UINT32_MAX;
 	rq->method = mem_strdup(method);
 	judge_method_and_url(rq, url);
 	take_accept_encoding(rq);
