@@ -1,0 +1,333 @@
+/* Reading the chain, proving it, and events that other services report. */
+#include <inttypes.h>
+#include <string.h>
+#include "canon.h"
+#include "json.h"
+#include "keys.h"
+#include "log.h"
+#include "merge.h"
+#include "nouns.h"
+#include "parse.h"
+#include "status.h"
+
+enum {
+	LIST_MAX = 500,
+	LIST_DEFAULT = 100,
+	LIST_BYTES = 4 * 1024 * 1024, /* half a frame: the last batch may be large */
+	VERIFY_ROWS = 500,
+};
+
+/* ---- list ---------------------------------------------------------------------------------------- */
+
+static bool wants(const PB(ListAuditRequest) * in, const char *topic)
+{
+	for (size_t i = 0; i < in->n_topics; i++)
+		if (strcmp(in->topics[i], topic) == 0)
+			return true;
+	return in->n_topics == 0;
+}
+
+struct listing {
+	const PB(ListAuditRequest) * in;
+	PB(AuditEvent) * *events;
+	size_t count, room, bytes;
+};
+
+static void add(struct work *w, struct listing *l, PB(AuditEvent) * e)
+{
+	if (!wants(l->in, e->topic))
+		return;
+	if (l->count == l->room) {
+		size_t room = l->room ? 2 * l->room : 64;
+		PB(AuditEvent) **more = arena_array(&w->arena, room, sizeof(*more));
+
+		if (l->count)
+			memcpy(more, l->events, l->count * sizeof(*more));
+		l->events = more;
+		l->room = room;
+	}
+	l->events[l->count++] = e;
+	l->bytes += protobuf_c_message_get_packed_size(&e->base);
+}
+
+/* A batch comes with its parts or not at all, so that a reader who goes on from the last seq misses none. */
+static int add_with_parts(struct work *w, struct listing *l, PB(AuditEvent) * row)
+{
+	struct merged parts;
+	int r = merge_parts(w->tx, &w->arena, row, &parts);
+
+	if (r < 0)
+		return r;
+	add(w, l, row);
+	for (size_t i = 0; i < parts.count; i++)
+		add(w, l, parts.events[i]);
+	return 0;
+}
+
+int audit_list(struct work *w, const void *message, struct err *err)
+{
+	const PB(ListAuditRequest) *in = message;
+	PB(ListAuditReply) reply = MCPBOX__V1__LIST_AUDIT_REPLY__INIT;
+	uint32_t limit = in->limit ? in->limit : LIST_DEFAULT;
+	uint64_t since = in->since_seq;
+	struct listing l = { .in = in };
+	PB(AuditEvent) * *rows;
+	ROW(HeadRow) * head;
+	size_t count;
+	int r = store_head_get(w->tx, false, &head);
+
+	(void)err;
+	limit = limit > LIST_MAX ? LIST_MAX : limit;
+	if (r == 0 && in->newest)
+		r = store_audit_newest(w->tx, limit, in->topics, in->n_topics, &since);
+	if (r == 0)
+		r = store_audit_list(w->tx, since, limit, in->topics, in->n_topics, &rows, &count);
+	for (size_t i = 0; r == 0 && i < count && l.bytes < LIST_BYTES; i++)
+		r = add_with_parts(w, &l, rows[i]);
+	if (r < 0)
+		return r;
+	reply.events = l.events;
+	reply.n_events = l.count;
+	reply.head_seq = head->seq;
+	work_answer(w, &reply.base);
+	return 0;
+}
+
+/* ---- verify -------------------------------------------------------------------------------------- */
+
+/* A point that the chain must pass through: signed earlier, or kept outside. */
+struct point {
+	uint64_t seq; /* 0: none */
+	uint8_t hash[CRYPTO_HASH_SIZE];
+	const char *what;
+};
+
+struct verify {
+	struct registry *reg;
+	PB(VerifyAuditReply) * reply;
+	uint64_t seq; /* last row that was good */
+	uint8_t hash[CRYPTO_HASH_SIZE];
+	struct point points[2];
+	ROW(HeadRow) head;
+	uint8_t head_hash[CRYPTO_HASH_SIZE];
+};
+
+static void found(struct verify *v, uint64_t seq, const char *reason)
+{
+	if (v->reply->first_bad_seq)
+		return;
+	v->reply->intact = false;
+	v->reply->first_bad_seq = seq;
+	v->reply->reason = pb_text(reason);
+}
+
+static bool is_hash(ProtobufCBinaryData b, const uint8_t hash[CRYPTO_HASH_SIZE])
+{
+	return b.len == CRYPTO_HASH_SIZE && memcmp(b.data, hash, CRYPTO_HASH_SIZE) == 0;
+}
+
+static int verify_batch(struct verify *v, struct store_tx *tx, const PB(AuditEvent) * row)
+{
+	uint8_t said[CRYPTO_HASH_SIZE], now[CRYPTO_HASH_SIZE];
+	uint64_t batch;
+	int r;
+
+	if (!merge_batch_of(row, &batch, said))
+		return 0;
+	r = merge_batch_hash(tx, batch, now);
+	if (r == 0 && memcmp(said, now, sizeof(said)) != 0)
+		found(v, row->seq,
+		      "rows of executions or egress_requests in this batch were altered or "
+		      "removed");
+	return r;
+}
+
+static int verify_row(struct verify *v, struct store_tx *tx, const PB(AuditEvent) * row)
+{
+	uint8_t hash[CRYPTO_HASH_SIZE];
+
+	canon_audit_hash(row, hash);
+	if (row->seq != v->seq + 1)
+		found(v, v->seq + 1, "a row is missing");
+	else if (!is_hash(row->hash, hash))
+		found(v, row->seq, "the row was altered");
+	else if (!is_hash(row->prev_hash, v->hash))
+		found(v, row->seq, "the row does not follow the one before it");
+	for (size_t i = 0; i < ARRAY_LEN(v->points); i++)
+		if (v->points[i].seq == row->seq && !is_hash(row->hash, v->points[i].hash))
+			found(v, row->seq, v->points[i].what);
+	if (v->reply->first_bad_seq)
+		return 0;
+	v->seq = row->seq;
+	memcpy(v->hash, hash, sizeof(hash));
+	v->reply->rows++;
+	return verify_batch(v, tx, row);
+}
+
+/* A few hundred rows in a transaction and an arena of their own: the chain may be long. */
+static int verify_some(struct verify *v, bool *ret_more)
+{
+	struct arena arena = { 0 };
+	struct store_tx *tx;
+	PB(AuditEvent) * *rows;
+	size_t count = 0;
+	int r = store_begin(v->reg->store, STORE_SNAPSHOT, &arena, &tx);
+
+	if (r < 0) {
+		arena_done(&arena);
+		return r;
+	}
+	r = store_audit_list(tx, v->seq, VERIFY_ROWS, NULL, 0, &rows, &count);
+	for (size_t i = 0; r == 0 && i < count && !v->reply->first_bad_seq; i++)
+		if (rows[i]->seq <= v->head.seq)
+			r = verify_row(v, tx, rows[i]);
+	*ret_more = count == VERIFY_ROWS && v->seq < v->head.seq && !v->reply->first_bad_seq;
+	store_end(tx);
+	arena_done(&arena);
+	return r;
+}
+
+/* The signed head proves that the chain was at least so long, with that hash. */
+static void read_signed_head(struct verify *v, const ROW(HeadRow) * head)
+{
+	uint8_t text[8 + CRYPTO_HASH_SIZE];
+	const uint8_t *key = keys_verify(v->reg->keys, head->key_id);
+
+	if (head->signed_seq == 0)
+		return;
+	if (head->signed_hash.len != CRYPTO_HASH_SIZE || head->signature.len != CRYPTO_SIGN_SIZE ||
+	    !key) {
+		found(v, head->signed_seq, "the signature of the head was altered");
+		return;
+	}
+	merge_head_text(head->signed_seq, head->signed_hash.data, text);
+	if (!crypto_verify(key, "mcpbox audit", text, sizeof(text), head->signature.data))
+		found(v, head->signed_seq, "the signature of the head was altered");
+	v->points[0] = (struct point){
+		.seq = head->signed_seq,
+		.what = "the chain was rewritten: it does not lead to its signed head"
+	};
+	memcpy(v->points[0].hash, head->signed_hash.data, CRYPTO_HASH_SIZE);
+}
+
+static int read_head(struct verify *v)
+{
+	struct arena arena = { 0 };
+	struct store_tx *tx;
+	ROW(HeadRow) * head;
+	int r = store_begin(v->reg->store, STORE_SNAPSHOT, &arena, &tx);
+
+	if (r == 0) {
+		r = store_head_get(tx, false, &head);
+		if (r == 0) {
+			v->head.seq = head->seq;
+			memcpy(v->head_hash, head->hash.data,
+			       head->hash.len < CRYPTO_HASH_SIZE ? head->hash.len
+								 : CRYPTO_HASH_SIZE);
+			read_signed_head(v, head);
+		}
+		store_end(tx);
+	}
+	arena_done(&arena);
+	return r;
+}
+
+/* {"seq","hash"} kept outside by the operator. */
+static int read_anchor(struct verify *v, ProtobufCBinaryData json, struct err *err)
+{
+	BOX_CLEANUP(json_decrefp) json_t *anchor = NULL;
+	const char *hash;
+	json_int_t seq;
+
+	if (json.len == 0)
+		return 0;
+	if (json_load(json.data, json.len, &anchor, err) < 0)
+		return -ERR_INVALID;
+	seq = json_integer_value(json_object_get(anchor, "seq"));
+	hash = json_string_value(json_object_get(anchor, "hash"));
+	if (seq < 1 || !hash || parse_hex(hash, v->points[1].hash, CRYPTO_HASH_SIZE) < 0)
+		return err_set_field(err, ERR_INVALID, "anchor", NULL,
+				     "an anchor is {\"seq\": N, \"hash\": hex}");
+	v->points[1].seq = (uint64_t)seq;
+	v->points[1].what = "the chain was rewritten: it does not pass through the anchor";
+	return 0;
+}
+
+static void verify_end(struct verify *v, uint64_t seen)
+{
+	if (v->reply->first_bad_seq)
+		return;
+	if (v->seq != v->head.seq)
+		found(v, v->seq + 1, "the end of the chain was cut off");
+	else if (memcmp(v->hash, v->head_hash, sizeof(v->hash)) != 0)
+		found(v, v->seq, "the head does not match the last row");
+	for (size_t i = 0; i < ARRAY_LEN(v->points); i++)
+		if (v->points[i].seq > v->head.seq)
+			found(v, v->head.seq + 1, "the end of the chain was cut off");
+	/* This process has published rows that are no longer there. */
+	if (seen > v->head.seq)
+		found(v, v->head.seq + 1, "the end of the chain was cut off");
+}
+
+int audit_verify(struct work *w, const void *message, struct err *err)
+{
+	const PB(VerifyAuditRequest) *in = message;
+	PB(VerifyAuditReply) reply = MCPBOX__V1__VERIFY_AUDIT_REPLY__INIT;
+	struct verify v = { .reg = w->reg, .reply = &reply };
+	uint64_t seen = status_audit_seq(w->reg->status);
+	bool more = true;
+	int r = read_anchor(&v, in->anchor_json, err);
+
+	reply.intact = true;
+	if (r == 0)
+		r = read_head(&v);
+	while (r == 0 && more)
+		r = verify_some(&v, &more);
+	if (r < 0)
+		return r;
+	verify_end(&v, seen);
+	reply.head_seq = v.head.seq;
+	reply.head_hash = pb_bytes(v.head_hash, CRYPTO_HASH_SIZE);
+	if (!reply.intact)
+		log_error("audit.broken", F_UINT("seq", reply.first_bad_seq),
+			  F_STR("reason", work_text(w, reply.reason)));
+	work_answer(w, &reply.base);
+	return 0;
+}
+
+/* ---- reported events ----------------------------------------------------------------------------- */
+
+/* What each role may put into the audit on its own account. */
+static const struct {
+	enum bus_role role;
+	const char *topic;
+} reportable[] = {
+	{ ROLE_GATEWAY, "bus.refused" },     { ROLE_EXECUTOR, "bus.refused" },
+	{ ROLE_EGRESS, "bus.refused" },      { ROLE_ADMIN, "bus.refused" },
+	{ ROLE_EXECUTOR, "sandbox.killed" }, { ROLE_EGRESS, "egress.refused" },
+};
+
+static bool is_reportable(enum bus_role role, const char *topic)
+{
+	for (size_t i = 0; i < ARRAY_LEN(reportable); i++)
+		if (reportable[i].role == role && strcmp(reportable[i].topic, topic) == 0)
+			return true;
+	return false;
+}
+
+int audit_report(struct work *w, const void *message, struct err *err)
+{
+	const PB(ReportEventRequest) *in = message;
+	PB(Empty) reply = MCPBOX__V1__EMPTY__INIT;
+	json_t *detail = NULL;
+
+	if (!is_reportable(w->rq->from, in->topic))
+		return err_set_field(err, ERR_DENIED, "topic", NULL, "a %s does not report '%s'",
+				     role_name(w->rq->from), in->topic);
+	if (in->detail_json.len &&
+	    json_load(in->detail_json.data, in->detail_json.len, &detail, err) < 0)
+		return -ERR_INVALID;
+	work_audit(w, in->topic, in->object_kind, in->object_id, in->outcome, detail);
+	work_answer(w, &reply.base);
+	return 0;
+}

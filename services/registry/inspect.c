@@ -1,0 +1,84 @@
+#include "inspect.h"
+
+#include <string.h>
+#include "log.h"
+
+enum { INSPECT_MS = 4000, INSPECT_TRIES = 3 };
+
+static int ask(struct work *w, const PB(Instance) * executor, ProtobufCBinaryData code,
+	       struct err *err)
+{
+	PB(InspectRequest) question = MCPBOX__V1__INSPECT_REQUEST__INIT;
+	struct bus_target to = { .role = ROLE_EXECUTOR, .addr = executor->work_addr };
+	struct bus_call_opts opts = { .timeout_ms = INSPECT_MS, .repeatable = true };
+	ProtobufCMessage *answer = NULL;
+	size_t len;
+	uint8_t *packed;
+	int r;
+
+	question.python_code = code;
+	memcpy(to.boot_id, executor->boot_id.data, BOOT_ID_SIZE);
+	r = bus_call(w->reg->bus, &to, MSG_INSPECT, &question.base, &opts, &answer, err);
+	if (r < 0)
+		return r;
+	/* Into the arena, so that it lives as long as the request. */
+	len = protobuf_c_message_get_packed_size(answer);
+	packed = arena_alloc(&w->arena, len + 1);
+	(void)protobuf_c_message_pack(answer, packed);
+	msg_free(answer);
+	w->inspected = arena_unpack(&w->arena, &mcpbox__v1__inspect_reply__descriptor, packed, len);
+	return 0;
+}
+
+/* Another executor may do what one could not; a refusal of the code itself is final. */
+static bool is_final(int r)
+{
+	return r == 0 || r == -ERR_INVALID || r == -ERR_TOO_LARGE;
+}
+
+int inspect_code(struct work *w, ProtobufCBinaryData code, struct err *err)
+{
+	size_t count;
+	PB(Instance) **all = lease_list(w->reg->leases, &w->arena, &count);
+	uint32_t tried = 0;
+	int r = -ERR_UNAVAILABLE;
+
+	for (size_t i = 0; i < count && tried < INSPECT_TRIES; i++) {
+		if (all[i]->role != MCPBOX__V1__ROLE__ROLE_EXECUTOR || all[i]->draining)
+			continue;
+		tried++;
+		err_done(err);
+		*err = (struct err){ 0 };
+		r = ask(w, all[i], code, err);
+		if (is_final(r))
+			return r;
+		log_warn("inspect.failed", F_STR("executor", all[i]->instance), F_ERR(err));
+	}
+	err_done(err);
+	*err = (struct err){ 0 };
+	return err_set_field(err, ERR_UNAVAILABLE, NULL, "try again in a moment",
+			     tried ? "no executor answers to check the code"
+				   : "no executor is running to check the code");
+}
+
+int inspect_require_main(struct work *w, ProtobufCBinaryData code, struct err *err)
+{
+	int r = inspect_code(w, code, err);
+	const PB(InspectReply) *seen = w->inspected;
+
+	if (r < 0)
+		return r;
+	if (seen->error.len && seen->error_line)
+		return err_set_field(err, ERR_INVALID, "python_code", NULL, "line %u: %s",
+				     seen->error_line, work_text(w, seen->error));
+	if (seen->error.len)
+		return err_set_field(err, ERR_INVALID, "python_code", NULL, "%s",
+				     work_text(w, seen->error));
+	if (!seen->valid)
+		return err_set_field(err, ERR_INVALID, "python_code", NULL,
+				     "the code is not valid Python");
+	if (!seen->has_main)
+		return err_set_field(err, ERR_INVALID, "python_code", "define async def main(...)",
+				     "the code defines no function main");
+	return 0;
+}

@@ -1,0 +1,163 @@
+/* The map of published tools, as gateways keep it in memory: pages of one state. */
+#include <string.h>
+#include "nouns.h"
+#include "specs.h"
+#include "status.h"
+
+enum {
+	MAP_PAGE = 200,
+	MAP_BYTES = 4 * 1024 * 1024, /* half a frame: one tool more may be large */
+	BLOBS_MAX = 64,
+};
+
+/* ---- before: permits ----------------------------------------------------------------------------- */
+
+static int renew_due(struct work *w, const void *in, struct err *err)
+{
+	char **ids;
+	size_t count;
+	int r = store_permits_lock(w->tx);
+
+	(void)in;
+	(void)err;
+	if (r == 0)
+		r = store_permits_due(w->tx, w->now_unix_ms, &ids, &count);
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = specs_renew(w, ids[i]);
+	return r;
+}
+
+int map_renew_permits(struct work *w, const void *message, struct err *err)
+{
+	const PB(GetToolMapRequest) *in = message;
+
+	/* Once per snapshot: later pages belong to the state of the first. */
+	return in->cursor[0] ? 0 : work_system(w->reg, renew_due, NULL, err);
+}
+
+/* ---- pages --------------------------------------------------------------------------------------- */
+
+static PB(MapTool) * map_tool(struct work *w, const ROW(MapRow) * row)
+{
+	PB(MapTool) *t = arena_msg(&w->arena, &mcpbox__v1__map_tool__descriptor);
+
+	t->tool_id = row->tool_id;
+	t->server_id = row->server_id;
+	t->server_name = row->server_name;
+	t->tool_name = row->tool_name;
+	t->published_name = row->published_name;
+	t->version = row->version;
+	t->description = row->description;
+	t->title = row->title;
+	t->input_schema_json = row->input_schema_json;
+	t->output_schema_json = row->output_schema_json;
+	t->annotations_json = row->annotations_json;
+	t->timeout_ms = row->timeout_ms;
+	t->spec_hash = row->spec_hash;
+	t->grant_hash = row->grant_hash;
+	t->permit = arena_msg(&w->arena, &mcpbox__v1__signed_permit__descriptor);
+	t->permit->key_id = row->permit_key_id;
+	t->permit->permit = row->permit;
+	t->permit->signature = row->permit_signature;
+	t->owner = row->owner;
+	t->groups = row->groups;
+	t->n_groups = row->n_groups;
+	return t;
+}
+
+static void fill_page(struct work *w, ROW(MapRow) *const *rows, size_t count, uint32_t limit,
+		      PB(GetToolMapReply) * reply)
+{
+	size_t bytes = 0;
+
+	reply->tools = arena_array(&w->arena, count, sizeof(*reply->tools));
+	for (size_t i = 0; i < count && i < limit && bytes < MAP_BYTES; i++) {
+		/* Published after its permit was looked at: the next attempt has it. */
+		if (rows[i]->permit.len == 0)
+			reply->restart = true;
+		reply->tools[reply->n_tools++] = map_tool(w, rows[i]);
+		bytes += protobuf_c_message_get_packed_size(&reply->tools[i]->base);
+	}
+	if (reply->n_tools < count)
+		reply->next_cursor = rows[reply->n_tools - 1]->tool_id;
+}
+
+static int fill_first(struct work *w, PB(GetToolMapReply) * reply)
+{
+	PB(SecurityPolicy) **policy = arena_array(&w->arena, 1, sizeof(*policy));
+	int r = store_map_servers(w->tx, &reply->servers, &reply->n_servers);
+
+	if (r == 0)
+		r = store_policy_get(w->tx, false, policy);
+	reply->policy = policy;
+	reply->n_policy = r == 0;
+	return r;
+}
+
+static bool is_same_snapshot(const struct work *w, const PB(GetToolMapRequest) * in,
+			     uint64_t state_seq)
+{
+	return in->cursor[0] == '\0' ||
+	       (in->state_seq == state_seq && in->epoch.len == 16 &&
+		memcmp(in->epoch.data, status_epoch(w->reg->status), 16) == 0);
+}
+
+static void start_again(PB(GetToolMapReply) * reply)
+{
+	reply->restart = true;
+	reply->n_tools = 0;
+	reply->n_servers = 0;
+	reply->n_policy = 0;
+	reply->next_cursor = (char *)protobuf_c_empty_string;
+}
+
+int map_get(struct work *w, const void *message, struct err *err)
+{
+	const PB(GetToolMapRequest) *in = message;
+	PB(GetToolMapReply) reply = MCPBOX__V1__GET_TOOL_MAP_REPLY__INIT;
+	uint32_t limit = in->limit && in->limit < MAP_PAGE ? in->limit : MAP_PAGE;
+	ROW(MapRow) * *rows;
+	ROW(HeadRow) * head;
+	size_t count;
+	int r = store_head_get(w->tx, false, &head);
+
+	(void)err;
+	if (r == 0)
+		r = store_map_page(w->tx, in->cursor, limit + 1, &rows, &count);
+	if (r == 0 && in->cursor[0] == '\0')
+		r = fill_first(w, &reply);
+	if (r < 0)
+		return r;
+	reply.epoch = pb_bytes(status_epoch(w->reg->status), 16);
+	reply.state_seq = head->state_seq;
+	fill_page(w, rows, count, limit, &reply);
+	if (reply.restart || !is_same_snapshot(w, in, head->state_seq))
+		start_again(&reply);
+	work_answer(w, &reply.base);
+	return 0;
+}
+
+int map_blobs(struct work *w, const void *message, struct err *err)
+{
+	const PB(GetBlobsRequest) *in = message;
+	PB(GetBlobsReply) reply = MCPBOX__V1__GET_BLOBS_REPLY__INIT;
+	size_t bytes = 0;
+
+	if (in->n_hashes > BLOBS_MAX)
+		return err_set(err, ERR_TOO_LARGE, "at most %d hashes at once", BLOBS_MAX);
+	reply.blobs = arena_array(&w->arena, in->n_hashes, sizeof(*reply.blobs));
+	/* What does not fit is asked for again; what is gone is left out. */
+	for (size_t i = 0; i < in->n_hashes && bytes < MAP_BYTES; i++) {
+		PB(Blob) * blob;
+		int r = store_blob_get(w->tx, work_bytes(in->hashes[i]), &blob);
+
+		if (r == -ERR_NOT_FOUND)
+			continue;
+		if (r < 0)
+			return r;
+		reply.blobs[reply.n_blobs++] = blob;
+		bytes += blob->data.len;
+	}
+	work_answer(w, &reply.base);
+	return 0;
+}

@@ -1,0 +1,147 @@
+#include "merge.h"
+
+#include <string.h>
+#include "canon.h"
+#include "json.h"
+#include "mem.h"
+#include "parse.h"
+
+enum { BATCH_BYTES = 256 * 1024 * 1024 };
+
+void merge_head_text(uint64_t seq, const uint8_t hash[CRYPTO_HASH_SIZE],
+		     uint8_t ret[8 + CRYPTO_HASH_SIZE])
+{
+	for (unsigned i = 0; i < 8; i++)
+		ret[i] = (uint8_t)(seq >> (8 * i));
+	memcpy(ret + 8, hash, CRYPTO_HASH_SIZE);
+}
+
+/* ---- the batch as a whole ------------------------------------------------------------------------ */
+
+bool merge_batch_of(const PB(AuditEvent) * row, uint64_t *ret_batch,
+		    uint8_t ret_hash[CRYPTO_HASH_SIZE])
+{
+	BOX_CLEANUP(json_decrefp) json_t *detail = NULL;
+	const char *hash;
+
+	if (strcmp(row->topic, "batch") != 0 ||
+	    parse_u64(row->object_id, 1, UINT64_MAX, ret_batch) < 0 ||
+	    json_load(row->detail_json.data, row->detail_json.len, &detail, NULL) < 0)
+		return false;
+	hash = json_string_value(json_object_get(detail, "hash"));
+	return hash && parse_hex(hash, ret_hash, CRYPTO_HASH_SIZE) == 0;
+}
+
+struct batch {
+	ROW(ExecutionRow) * *starts, **ends;
+	ROW(EgressRow) * *egress;
+	size_t start_count, end_count, egress_count;
+};
+
+static int load_batch(struct store_tx *tx, uint64_t number, struct batch *b)
+{
+	int r = store_batch_starts(tx, number, &b->starts, &b->start_count);
+
+	if (r == 0)
+		r = store_batch_ends(tx, number, &b->ends, &b->end_count);
+	if (r == 0)
+		r = store_batch_egress(tx, number, &b->egress, &b->egress_count);
+	return r;
+}
+
+int merge_batch_hash(struct store_tx *tx, uint64_t number, uint8_t ret[CRYPTO_HASH_SIZE])
+{
+	struct buf canon = BUF_INIT(BATCH_BYTES);
+	struct batch b;
+	int r = load_batch(tx, number, &b);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < b.start_count; i++)
+		canon_call_start(&canon, b.starts[i]);
+	for (size_t i = 0; i < b.end_count; i++)
+		canon_call_end(&canon, b.ends[i]);
+	for (size_t i = 0; i < b.egress_count; i++)
+		canon_egress(&canon, b.egress[i]);
+	if (canon.is_over)
+		box_bug("a batch over %d bytes", BATCH_BYTES);
+	crypto_hash(canon.data, canon.len, ret);
+	buf_done(&canon);
+	return 0;
+}
+
+/* ---- its parts as events ------------------------------------------------------------------------- */
+
+static PB(AuditEvent) * event_of(struct arena *arena, int64_t at_unix_ms, const char *topic,
+				 const char *tool_id, json_t *detail)
+{
+	PB(AuditEvent) *e = arena_msg(arena, &mcpbox__v1__audit_event__descriptor);
+	size_t len;
+	BOX_CLEANUP(mem_freep) char *text = detail ? json_dump(detail, &len) : NULL;
+
+	json_decref(detail);
+	e->at_unix_ms = at_unix_ms;
+	e->topic = arena_str(arena, topic);
+	e->object_kind = arena_str(arena, "tool");
+	e->object_id = arena_str(arena, tool_id);
+	e->detail_json = pb_text(arena_str(arena, text ? text : "{}"));
+	return e;
+}
+
+static PB(AuditEvent) * call_event(struct arena *arena, const ROW(ExecutionRow) * row)
+{
+	const char *error = arena_dup(arena, row->error.data, row->error.len);
+	PB(AuditEvent) *e =
+		event_of(arena, row->ended_at_unix_ms, "call.finished", row->tool_id,
+			 json_pack("{s:s, s:s, s:i, s:s, s:b, s:I, s:s}", "call_id", row->call_id,
+				   "tool", row->tool_name, "version", (int)row->version, "executor",
+				   row->executor, "is_test", (int)row->is_test, "duration_ms",
+				   (json_int_t)row->duration_ms, "error", error));
+
+	e->actor = arena_str(arena, row->executed_by[0] ? row->executed_by : row->via);
+	e->via = row->via;
+	e->outcome = row->outcome;
+	return e;
+}
+
+static PB(AuditEvent) * egress_event(struct arena *arena, const ROW(EgressRow) * row)
+{
+	bool denied = strcmp(row->decision, "denied") == 0;
+	const char *path = arena_dup(arena, row->path.data, row->path.len);
+	const char *error = arena_dup(arena, row->error.data, row->error.len);
+	PB(AuditEvent) *e = event_of(
+		arena, row->at_unix_ms, denied ? "egress.denied" : "egress.allowed", row->tool_id,
+		json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:i, s:I, s:I, s:s, s:s}", "call_id",
+			  row->call_id, "tool", row->tool_name, "method", row->method, "host",
+			  row->host, "port", (int)row->port, "path", path, "status",
+			  (int)row->status, "bytes_out", (json_int_t)row->bytes_out, "bytes_in",
+			  (json_int_t)row->bytes_in, "rule", row->rule, "error", error));
+
+	e->actor = arena_printf(arena, "tool:%s", row->tool_name);
+	e->via = arena_str(arena, "egress");
+	e->outcome = arena_str(arena, denied ? "refused" : row->error.len ? "error" : "ok");
+	return e;
+}
+
+int merge_parts(struct store_tx *tx, struct arena *arena, const PB(AuditEvent) * row,
+		struct merged *ret)
+{
+	uint8_t hash[CRYPTO_HASH_SIZE];
+	struct batch b;
+	uint64_t number;
+	int r;
+
+	*ret = (struct merged){ 0 };
+	if (!merge_batch_of(row, &number, hash))
+		return 0;
+	r = load_batch(tx, number, &b);
+	if (r < 0)
+		return r;
+	ret->events = arena_array(arena, b.end_count + b.egress_count, sizeof(*ret->events));
+	for (size_t i = 0; i < b.end_count; i++)
+		ret->events[ret->count++] = call_event(arena, b.ends[i]);
+	for (size_t i = 0; i < b.egress_count; i++)
+		if (strcmp(b.egress[i]->stage, "finished") == 0)
+			ret->events[ret->count++] = egress_event(arena, b.egress[i]);
+	return 0;
+}

@@ -1,0 +1,27 @@
+/*
+ * One view of three tables: an audit row of topic `batch` stands for rows of executions and
+ * egress_requests, which follow it as events of their own (seq 0) in a tail.
+ */
+#pragma once
+
+#include <stdint.h>
+#include "store.h"
+
+struct merged {
+	PB(AuditEvent) * *events;
+	size_t count;
+};
+/* What belongs behind `row`; nothing for rows that are no batch. */
+int merge_parts(struct store_tx *tx, struct arena *arena, const PB(AuditEvent) * row,
+		struct merged *ret) BOX_MUST_CHECK;
+
+/* Hash over all parts of a batch as the tables show them now. */
+int merge_batch_hash(struct store_tx *tx, uint64_t batch,
+		     uint8_t ret[CRYPTO_HASH_SIZE]) BOX_MUST_CHECK;
+/* Number of the batch that an audit row speaks of, and the hash that it holds; false: it is no batch. */
+bool merge_batch_of(const PB(AuditEvent) * row, uint64_t *ret_batch,
+		    uint8_t ret_hash[CRYPTO_HASH_SIZE]);
+
+/* The bytes that a signature of the head is over. */
+void merge_head_text(uint64_t seq, const uint8_t hash[CRYPTO_HASH_SIZE],
+		     uint8_t ret[8 + CRYPTO_HASH_SIZE]);

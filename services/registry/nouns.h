@@ -1,0 +1,24 @@
+/*
+ * The nouns' functions, as the dispatch table names them.  Each: 0 after work_answer(), or a code with
+ * err filled.  `in` is the message of its row.
+ */
+#pragma once
+
+#include "work.h"
+
+op_run server_create, server_list, server_get, server_update, server_delete, server_start,
+	server_stop;
+op_run tool_create, tool_update, tool_get, tool_delete, tool_list, tool_validate, tool_prepare_test;
+op_run tool_inspect_create, tool_inspect_update, tool_inspect_validate; /* `before` */
+op_run version_list, version_get, version_compare, version_rollback;
+op_run approval_request_publish, approval_status, approval_pending, approval_list, approval_decide,
+	approval_revoke;
+op_run network_request, network_list, network_decide, network_revoke, network_allow, network_remove;
+op_run auth_status, auth_setup, auth_login, auth_refresh, auth_logout, auth_who_am_i,
+	auth_set_password;
+op_run auth_hash_setup, auth_check_login, auth_hash_password; /* `before` */
+op_run policy_get, policy_update;
+op_run audit_list, audit_verify, audit_report;
+op_run lease_handle_renew, lease_handle_status, lease_handle_leave;
+op_run map_get, map_blobs, map_renew_permits /* `before` */;
+op_run records_ship;

@@ -1,0 +1,26 @@
+/* The one object of the process: what main.c starts, in this order, and stops in reverse. */
+#pragma once
+
+#include <stdint.h>
+#include "bus.h"
+#include "id.h"
+#include "keys.h"
+#include "leases.h"
+#include "registry_cfg.h"
+#include "service.h"
+#include "store.h"
+
+struct status;
+
+struct registry {
+	struct service service;
+	struct registry_cfg cfg;
+	struct keys *keys;
+	struct store *store;
+	struct bus *bus;
+	struct leases *leases;
+	struct status *status;
+};
+
+/* Wall clock that never goes back.  Any thread. */
+int64_t registry_now(void);

@@ -1,0 +1,14 @@
+/*
+ * What executors run and what the egress-proxy lets through, as bytes that cannot change: specs, grants,
+ * and the permits that bind them together under the registry's signature.
+ */
+#pragma once
+
+#include "work.h"
+
+#define PERMIT_LIFE_MS (10 * 60 * 1000)
+
+/* Spec, grant and a test permit of the head, with their bytes. */
+int specs_prepare_test(struct work *w, const PB(Tool) * tool, PB(PrepareTestReply) * reply);
+/* Whatever of a published tool's spec, grant and permit is missing, outdated or about to expire is made. */
+int specs_renew(struct work *w, const char *tool_id);

@@ -1,0 +1,157 @@
+/* SQL of shipped records: calls and outbound requests, and of the history of processes. */
+#include "frame.h"
+#include "store_pg.h"
+
+int store_origin_lock(struct store_tx *tx, const char *origin, uint64_t *ret_last_no)
+{
+	int64_t last;
+	int64_t n =
+		pg_exec(tx, "INSERT INTO spool_origins (origin) VALUES ($1) ON CONFLICT DO NOTHING",
+			P_TEXT(origin));
+	int r = n < 0 ? (int)n
+		      : pg_number(tx, &last,
+				  "SELECT last_no FROM spool_origins WHERE origin = $1 FOR UPDATE",
+				  PARAMS(P_TEXT(origin)));
+
+	if (r == 0)
+		*ret_last_no = (uint64_t)last;
+	return r;
+}
+
+int store_origin_save(struct store_tx *tx, const char *origin, uint64_t last_no)
+{
+	return pg_touched(pg_exec(tx, "UPDATE spool_origins SET last_no = $2 WHERE origin = $1",
+				  P_TEXT(origin), P_INT(last_no)));
+}
+
+int store_batch_new(struct store_tx *tx, uint64_t *ret)
+{
+	int64_t n;
+	int r = pg_number(tx, &n, "SELECT nextval('batches')", NULL, 0);
+
+	if (r == 0)
+		*ret = (uint64_t)n;
+	return r;
+}
+
+int store_call_started(struct store_tx *tx, uint64_t batch, const ROW(ExecutionRow) * e)
+{
+	int64_t n = pg_exec(
+		tx,
+		"INSERT INTO executions (call_id, start_batch, start_no, started_at, tool_id,"
+		" server_id, tool_name, version, executor, is_test, executed_by, via, input_args)"
+		" VALUES ($1, $2, $3, " SQL_MS("$4") ", $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+						     " ON CONFLICT DO NOTHING",
+		P_TEXT(e->call_id), P_INT(batch), P_INT(e->start_no), P_INT(e->started_at_unix_ms),
+		P_TEXT(e->tool_id), P_TEXT(e->server_id), P_TEXT(e->tool_name), P_INT(e->version),
+		P_TEXT(e->executor), P_BOOL(e->is_test), P_TEXT(e->executed_by), P_TEXT(e->via),
+		P_TEXT(arena_dup(store_arena(tx), e->input_args.data, e->input_args.len)));
+
+	return n < 0 ? (int)n : 0;
+}
+
+/* An end without a start (its spool was lost) still makes a row. */
+int store_call_ended(struct store_tx *tx, uint64_t batch, const ROW(ExecutionRow) * e)
+{
+	struct arena *a = store_arena(tx);
+	int64_t n = pg_exec(
+		tx,
+		"INSERT INTO executions (call_id, end_batch, end_no, ended_at, outcome, error,"
+		" result, stdout, duration_ms, cpu_ms, memory_kb)"
+		" VALUES ($1, $2, $3, " SQL_MS(
+			"$4") ", $5, $6, $7, $8, $9, $10, $11)"
+			      " ON CONFLICT (call_id) DO UPDATE SET end_batch = excluded.end_batch,"
+			      " end_no = excluded.end_no, ended_at = excluded.ended_at,"
+			      " outcome = excluded.outcome, error = excluded.error, result = "
+			      "excluded.result,"
+			      " stdout = excluded.stdout, duration_ms = excluded.duration_ms,"
+			      " cpu_ms = excluded.cpu_ms, memory_kb = excluded.memory_kb"
+			      " WHERE executions.end_batch IS NULL",
+		P_TEXT(e->call_id), P_INT(batch), P_INT(e->end_no), P_INT(e->ended_at_unix_ms),
+		P_TEXT(e->outcome), P_TEXT(arena_dup(a, e->error.data, e->error.len)),
+		P_TEXT(arena_dup(a, e->result.data, e->result.len)),
+		P_TEXT(arena_dup(a, e->stdout.data, e->stdout.len)), P_INT(e->duration_ms),
+		P_INT(e->cpu_ms), P_INT(e->memory_kb));
+
+	return n < 0 ? (int)n : 0;
+}
+
+int store_egress_add(struct store_tx *tx, uint64_t batch, const ROW(EgressRow) * e)
+{
+	struct arena *a = store_arena(tx);
+
+	return pg_touched(pg_exec(
+		tx,
+		"INSERT INTO egress_requests (batch, no, at, stage, call_id, request_no, tool_id, "
+		"server_id,"
+		" tool_name, version, method, host, port, path, status, bytes_out, bytes_in, "
+		"ttfb_ms, total_ms,"
+		" decision, rule, error, address, mode) VALUES ($1, $2, " SQL_MS(
+			"$3") ", $4, $5, $6, $7, $8,"
+			      " $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, "
+			      "$22, $23, $24)",
+		P_INT(batch), P_INT(e->no), P_INT(e->at_unix_ms), P_TEXT(e->stage),
+		P_TEXT(e->call_id), P_TEXT(e->request_no), P_TEXT(e->tool_id), P_TEXT(e->server_id),
+		P_TEXT(e->tool_name), P_INT(e->version), P_TEXT(e->method), P_TEXT(e->host),
+		P_INT(e->port), P_TEXT(arena_dup(a, e->path.data, e->path.len)), P_INT(e->status),
+		P_INT(e->bytes_out), P_INT(e->bytes_in), P_INT(e->ttfb_ms), P_INT(e->total_ms),
+		P_TEXT(e->decision), P_TEXT(e->rule),
+		P_TEXT(arena_dup(a, e->error.data, e->error.len)), P_TEXT(e->address),
+		P_TEXT(e->mode)));
+}
+
+int store_batch_starts(struct store_tx *tx, uint64_t batch, ROW(ExecutionRow) * **ret,
+		       size_t *ret_count)
+{
+	return pg_all(
+		tx, ROWS(execution_row), ret, ret_count,
+		"SELECT call_id, start_no, started_at AS started_at_unix_ms, tool_id, server_id,"
+		" tool_name, version, executor, is_test, executed_by, via, input_args"
+		" FROM executions WHERE start_batch = $1 ORDER BY start_no",
+		P_INT(batch));
+}
+
+int store_batch_ends(struct store_tx *tx, uint64_t batch, ROW(ExecutionRow) * **ret,
+		     size_t *ret_count)
+{
+	return pg_all(
+		tx, ROWS(execution_row), ret, ret_count,
+		"SELECT call_id, end_no, ended_at AS ended_at_unix_ms, outcome, error, result,"
+		" stdout, duration_ms, cpu_ms, memory_kb, tool_id, server_id, tool_name, version,"
+		" executor, is_test, executed_by, via"
+		" FROM executions WHERE end_batch = $1 ORDER BY end_no",
+		P_INT(batch));
+}
+
+int store_batch_egress(struct store_tx *tx, uint64_t batch, ROW(EgressRow) * **ret,
+		       size_t *ret_count)
+{
+	return pg_all(tx, ROWS(egress_row), ret, ret_count,
+		      "SELECT no, at AS at_unix_ms, stage, call_id, request_no, tool_id, "
+		      "server_id, tool_name,"
+		      " version, method, host, port, path, status, bytes_out, bytes_in, ttfb_ms, "
+		      "total_ms,"
+		      " decision, rule, error, address, mode FROM egress_requests"
+		      " WHERE batch = $1 ORDER BY no",
+		      P_INT(batch));
+}
+
+int store_instance_joined(struct store_tx *tx, const PB(Instance) * i)
+{
+	int64_t n = pg_exec(tx,
+			    "INSERT INTO instances (boot_id, instance, role, version, joined_at)"
+			    " VALUES ($1, $2, $3, $4, now()) ON CONFLICT (boot_id) DO UPDATE SET "
+			    "left_at = NULL",
+			    P_PB(i->boot_id), P_TEXT(i->instance),
+			    P_TEXT(role_name((enum bus_role)i->role)), P_TEXT(i->version));
+
+	return n < 0 ? (int)n : 0;
+}
+
+int store_instance_left(struct store_tx *tx, struct bytes boot_id)
+{
+	int64_t n = pg_exec(tx, "UPDATE instances SET left_at = now() WHERE boot_id = $1",
+			    P_BYTES(boot_id.data, boot_id.len));
+
+	return n < 0 ? (int)n : 0;
+}

@@ -1,0 +1,106 @@
+/*
+ * One request on its way through the registry: who asks, the transaction, the arena, what it will put
+ * into the audit, the reply.  A noun's function gets a struct work and the message; it returns 0 after
+ * work_answer(), or a negative code with err filled.
+ *
+ * A changing request is one transaction: its changes, its audit rows, and its reply kept under its
+ * request id.  The audit append comes last, since it holds the lock of the chain's head.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include "bus.h"
+#include "err.h"
+#include "registry.h"
+#include "rights.h"
+#include "store.h"
+
+/* Who asks, as the registry itself found out. */
+struct actor {
+	PB(Principal__Kind) kind;
+	char name[192];   /* for the audit: "anna", "token:ci", "mcp-local", "system:gateway" */
+	char author[192]; /* for author fields; empty: no identity */
+	char via[16];     /* mcp-local mcp-remote rest ctl bus */
+	char user_id[ID_TEXT_SIZE];
+	char session_id[ID_TEXT_SIZE];
+	char remote[64];
+};
+
+enum op_kind {
+	OP_MEMORY, /* touches no database */
+	OP_READ,
+	OP_SNAPSHOT, /* reads one state */
+	OP_CHANGE,   /* its reply is kept, a repeat is answered from there */
+	OP_SECRET, /* a change whose reply holds secrets, or that counts its own repeats: nothing is kept */
+};
+
+struct work;
+typedef int op_run(struct work *w, const void *in, struct err *err);
+
+struct op {
+	uint16_t msg;
+	uint32_t callers;
+	enum right right;
+	enum op_kind kind;
+	bool moves_state;  /* gateways must look at the map again */
+	const char *topic; /* its topic when it is refused; NULL: refusals are not audited */
+	op_run *before;    /* outside the transaction: slow things; may be NULL */
+	op_run *run;
+};
+extern const struct op registry_ops[];
+extern const size_t registry_op_count;
+const struct op *op_find(uint16_t msg);
+
+struct work {
+	struct registry *reg;
+	const struct op *op;
+	const struct bus_request *rq;
+	const struct actor *actor;
+	struct arena arena;
+	struct store_tx *tx;
+	int64_t now_unix_ms;
+	struct event *events, **events_end;
+	struct bytes reply;
+	const PB(InspectReply) * inspected;  /* by `before` */
+	void *prepared;                      /* by `before`, the noun's own */
+	const char *object_kind, *object_id; /* what a refusal is about, as soon as known */
+	bool keep; /* commit even though the request is refused (a failed login is a change) */
+	bool moves_state;
+};
+
+/* The bus hooks. */
+int work_authorize(struct bus_request *rq, uint32_t right, struct err *err);
+int work_handle(struct bus_request *rq, struct err *err);
+void work_finished(struct bus_request *rq);
+
+void work_answer(struct work *w, const ProtobufCMessage *reply); /* packed at once */
+
+/* Put a row into the audit of this transaction.  detail: takes the reference, may be NULL. */
+void work_audit(struct work *w, const char *topic, const char *object_kind, const char *object_id,
+		const char *outcome, json_t *detail);
+
+/* Run a change of the registry's own (a process joined, a tick). */
+int work_system(struct registry *reg, op_run *run, const void *in, struct err *err) BOX_MUST_CHECK;
+
+/* ---- what many nouns say ------------------------------------------------------------------------- */
+
+/* Turn a store code into an answer about one object: "tool <id> not found", outages. */
+int work_missing(struct err *err, int r, const char *kind, const char *id);
+/* -ERR_INVALID unless it is an id. */
+int work_check_id(struct err *err, const char *field, const char *id) BOX_MUST_CHECK;
+/* The caller's idea of the revision, when it gave one; else the object travels back with ERR_STALE. */
+int work_check_revision(struct err *err, bool is_given, int64_t given, int64_t current,
+			const ProtobufCMessage *object) BOX_MUST_CHECK;
+/* -ERR_STALE about `field`, with the object as it is now. */
+int work_stale(struct err *err, const char *field, const char *text,
+	       const ProtobufCMessage *object);
+/* Clamp page numbers; pages: rounded up. */
+struct page work_page(uint32_t number, uint32_t size, uint32_t default_size);
+uint32_t work_pages(int64_t total, struct page page);
+struct bytes work_bytes(ProtobufCBinaryData b);
+/* Text of a bytes field, in the arena. */
+const char *work_text(struct work *w, ProtobufCBinaryData b);
+/* A text as bytes of the reply. */
+ProtobufCBinaryData work_say(struct work *w, const char *fmt, ...) BOX_PRINTF(2, 3);

@@ -1,0 +1,4 @@
+# For tests/integration/test_registry.py: everyone who asks the registry, and a fake executor.
+add_executable(registry_ask ${CMAKE_SOURCE_DIR}/tests/support/registry_ask.c)
+target_link_libraries(registry_ask PRIVATE box_flags box_common)
+set_target_properties(registry_ask PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
