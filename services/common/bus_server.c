@@ -272,7 +272,7 @@ struct question {
 	struct bus *bus;
 	const struct bus_server *server;
 	const char *remote;
-	bool is_full;
+	_Atomic uint32_t *in_flight; /* handlers at work on this socket; NULL: not limited */
 	uint64_t arrived_ms;
 	struct frame_header header;
 	struct buf payload; /* packed Request */
@@ -335,9 +335,6 @@ static int question_admit(struct question *q, struct err *err)
 		return err_set(err, ERR_DENIED, "%s may not send %s", role_name(q->header.from),
 			       q->row->name);
 	}
-	if (q->is_full)
-		return err_set(err, ERR_BUSY, "%s is busy; nothing was started",
-			       role_name(q->bus->self));
 	return 0;
 }
 
@@ -399,13 +396,10 @@ static int question_run(struct question *q, struct buf *out, struct err *err)
 	return question_handle(q, &rq, err);
 }
 
-static int question_answer(struct question *q, struct buf *out, struct err *err)
+static int question_read(struct question *q, struct buf *out, struct err *err)
 {
 	BOX_CLEANUP(msg_freep) ProtobufCMessage *envelope = NULL;
-	int r = question_admit(q, err);
 
-	if (r < 0)
-		return r;
 	if (msg_unpack(&mcpbox__v1__request__descriptor, q->payload.data, q->payload.len,
 		       &envelope) < 0)
 		return err_set(err, ERR_INVALID, "the request's envelope is not valid");
@@ -414,6 +408,23 @@ static int question_answer(struct question *q, struct buf *out, struct err *err)
 	    memcmp(q->envelope->request_id.data, q->header.request_id, REQUEST_ID_SIZE) != 0)
 		return err_set(err, ERR_INVALID, "the request's envelope is not valid");
 	return question_run(q, out, err);
+}
+
+/* Counts only genuine questions, so that nobody else can fill the house. */
+static int question_answer(struct question *q, struct buf *out, struct err *err)
+{
+	int r = question_admit(q, err);
+
+	if (r < 0)
+		return r;
+	if (q->in_flight && atomic_fetch_add(q->in_flight, 1) >= q->server->capacity)
+		r = err_set(err, ERR_BUSY, "%s is busy; nothing was started",
+			    role_name(q->bus->self));
+	if (r == 0)
+		r = question_read(q, out, err);
+	if (q->in_flight)
+		atomic_fetch_sub(q->in_flight, 1);
+	return r;
 }
 
 void bus_answer(struct bus_request *rq, const ProtobufCMessage *reply)
@@ -492,13 +503,14 @@ static int reply_frame(struct question *q, int r, const struct buf *out, struct 
 }
 
 static int frame_answer(struct bus *b, const struct bus_server *server, const void *frame,
-			size_t len, const char *remote, bool is_full, struct buf *ret_reply)
+			size_t len, const char *remote, _Atomic uint32_t *in_flight,
+			struct buf *ret_reply)
 {
 	struct question q = {
 		.bus = b,
 		.server = server,
 		.remote = remote,
-		.is_full = is_full,
+		.in_flight = in_flight,
 		.arrived_ms = clock_mono_ms(),
 		.payload = BUF_INIT(FRAME_MAX),
 	};
@@ -519,7 +531,7 @@ static int frame_answer(struct bus *b, const struct bus_server *server, const vo
 int bus_answer_frame(struct bus *b, const struct bus_server *server, const void *frame, size_t len,
 		     const char *remote, struct buf *ret_reply)
 {
-	return frame_answer(b, server, frame, len, remote, false, ret_reply);
+	return frame_answer(b, server, frame, len, remote, NULL, ret_reply);
 }
 
 /* ---- sockets and threads
@@ -558,16 +570,14 @@ static void worker_send(struct worker *w, const struct buf *frame)
 static void worker_answer(struct worker *w, nng_msg *m)
 {
 	struct serving *s = w->serving;
-	uint32_t in_flight = atomic_fetch_add(&s->in_flight, 1) + 1;
 	struct buf reply = BUF_INIT(FRAME_MAX);
 	char remote[64];
 
 	remote_text(m, remote, sizeof(remote));
-	if (frame_answer(s->bus, &s->server, nng_msg_body(m), nng_msg_len(m), remote,
-			 in_flight > s->server.capacity, &reply) == 0)
+	if (frame_answer(s->bus, &s->server, nng_msg_body(m), nng_msg_len(m), remote, &s->in_flight,
+			 &reply) == 0)
 		worker_send(w, &reply);
 	buf_done(&reply);
-	atomic_fetch_sub(&s->in_flight, 1);
 }
 
 static void *worker_run(void *arg)
