@@ -26,7 +26,7 @@ static const struct form_row {
 	{ "_json", PROTOBUF_C_TYPE_BYTES, FORM_JSON, true },
 	{ "_unix_ms", PROTOBUF_C_TYPE_INT64, FORM_TIME, true },
 	{ "_b64", PROTOBUF_C_TYPE_BYTES, FORM_BASE64, true },
-	{ "_hash", PROTOBUF_C_TYPE_BYTES, FORM_HASH, false },
+	{ "hash", PROTOBUF_C_TYPE_BYTES, FORM_HASH, false },
 };
 
 static const struct form_row *form_row_of(const ProtobufCFieldDescriptor *fd)
@@ -36,7 +36,8 @@ static const struct form_row *form_row_of(const ProtobufCFieldDescriptor *fd)
 	for (size_t i = 0; i < ARRAY_LEN(form_rows); i++) {
 		size_t suffix = strlen(form_rows[i].suffix);
 
-		if (fd->type == form_rows[i].type && len > suffix &&
+		if (fd->type == form_rows[i].type && len >= suffix &&
+		    (len > suffix || !form_rows[i].is_cut) &&
 		    strcmp(fd->name + len - suffix, form_rows[i].suffix) == 0)
 			return &form_rows[i];
 	}
@@ -60,7 +61,7 @@ static void field_key(const ProtobufCFieldDescriptor *fd, char ret[KEY_MAX])
 	ret[len] = '\0';
 }
 
-/* ---- enums: PURPOSE_LIVE of enum Purpose is "live" ----------------------------------------------- */
+/* ---- enums: PURPOSE_LIVE of enum Purpose is "live" ---- */
 
 /* "FilterKind" -> "FILTER_KIND_"; how much of value's name that covers. */
 static size_t enum_prefix_len(const ProtobufCEnumDescriptor *type, const char *value)
@@ -89,7 +90,7 @@ static void enum_text(const ProtobufCEnumDescriptor *type, const ProtobufCEnumVa
 	ret[i] = '\0';
 }
 
-/* ---- message -> JSON ----------------------------------------------------------------------------- */
+/* ---- message -> JSON ---- */
 
 struct writer {
 	struct buf *out;
@@ -320,7 +321,7 @@ void msg_to_json(const ProtobufCMessage *m, unsigned indent, struct buf *ret)
 	write_message(&w, m);
 }
 
-/* ---- text -> one value --------------------------------------------------------------------------- */
+/* ---- text -> one value ---- */
 
 static int bad_value(struct err *err, const ProtobufCFieldDescriptor *fd, const char *expected)
 {
@@ -540,7 +541,7 @@ int json_set_from_text(ProtobufCMessage *m, const char *key, const char *value, 
 	return r;
 }
 
-/* ---- JSON -> message ----------------------------------------------------------------------------- */
+/* ---- JSON -> message ---- */
 
 static int read_message(const ProtobufCMessageDescriptor *type, struct json_span text,
 			const char *const *ignore, ProtobufCMessage **ret, struct err *err);
