@@ -94,7 +94,7 @@ static int role_text(const struct secret *root, enum bus_role role, char **ret, 
 static bool file_is(const char *path, const char *text, size_t len)
 {
 	BOX_CLEANUP(mem_freep) char *have = NULL;
-	struct err ignored;
+	struct err ignored = { 0 };
 	size_t have_len;
 
 	if (place_read_file(path, KEYFILE_MAX, &have, &have_len, &ignored) < 0)

@@ -10,7 +10,7 @@
 
 struct ops;
 
-/* news: NULL, or callbacks to follow the registry with (their thread may not ask). */
+/* Once per process.  news: NULL, or callbacks to follow the registry with (their thread may not ask). */
 int ops_open(const struct ctl *ctl, const struct bus_news *news, struct ops **ret,
 	     struct err *err) BOX_MUST_CHECK;
 void ops_close(struct ops *ops);

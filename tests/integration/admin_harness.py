@@ -13,9 +13,14 @@ BIN = Path(os.environ.get("MCPBOX_TEST_BIN", Path(__file__).parents[2] / "build/
 WAIT = 20
 
 
+_next_port = 20000 + os.getpid() % 1000 * 10
+
+
 def free_ports(count):
-    """A run of free ports: the registry takes three in a row."""
-    for base in range(20000 + os.getpid() % 9000, 60000, count):
+    """A run of free ports that was not handed out before: the registry takes three in a row."""
+    global _next_port
+    for base in range(_next_port, 60000):
+        _next_port = base + count
         sockets = []
         try:
             for port in range(base, base + count):
