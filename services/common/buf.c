@@ -88,7 +88,8 @@ void buf_printf(struct buf *b, const char *fmt, ...)
 
 void buf_add_u32le(struct buf *b, uint32_t v)
 {
-	uint8_t bytes[4] = { (uint8_t)v, (uint8_t)(v >> 8), (uint8_t)(v >> 16), (uint8_t)(v >> 24) };
+	uint8_t bytes[4] = { (uint8_t)v, (uint8_t)(v >> 8), (uint8_t)(v >> 16),
+			     (uint8_t)(v >> 24) };
 
 	buf_add(b, bytes, sizeof(bytes));
 }

@@ -18,15 +18,19 @@ struct buf {
 	bool is_over;
 };
 
-#define BUF_INIT(max_bytes) { .max = (max_bytes) }
+#define BUF_INIT(max_bytes)        \
+	{                          \
+		.max = (max_bytes) \
+	}
 
-void buf_done(struct buf *b);                     /* frees, leaves an empty buffer with the same max */
-void buf_clear(struct buf *b);                    /* keeps the memory */
+void buf_done(struct buf *b);  /* frees, leaves an empty buffer with the same max */
+void buf_clear(struct buf *b); /* keeps the memory */
 void buf_add(struct buf *b, const void *data, size_t len);
 void buf_add_str(struct buf *b, const char *s);
 void buf_add_char(struct buf *b, char c);
 void buf_printf(struct buf *b, const char *fmt, ...) BOX_PRINTF(2, 3);
 void buf_add_u32le(struct buf *b, uint32_t v);
-uint8_t *buf_grow(struct buf *b, size_t len);     /* room for len more; NULL when over; then b->len += n */
-const char *buf_str(struct buf *b);               /* "" when empty */
-uint8_t *buf_take(struct buf *b, size_t *ret_len);/* caller frees; buffer is empty after */
+/* Room for len bytes more, NULL when over.  The caller adds to b->len what it wrote there. */
+uint8_t *buf_grow(struct buf *b, size_t len);
+const char *buf_str(struct buf *b);                /* "" when empty */
+uint8_t *buf_take(struct buf *b, size_t *ret_len); /* caller frees; buffer is empty after */

@@ -17,7 +17,7 @@
 
 static const char *const kind_names[] = {
 	[CFG_STRING] = "string", [CFG_SECRET] = "secret", [CFG_UINT] = "number",
-	[CFG_MS] = "duration",	 [CFG_SIZE] = "size",	  [CFG_BOOL] = "boolean",
+	[CFG_MS] = "duration",   [CFG_SIZE] = "size",     [CFG_BOOL] = "boolean",
 };
 
 static bool is_within(const struct cfg_row *row, uint64_t v)
@@ -81,7 +81,7 @@ static int set_bool(const struct cfg_row *row, const char *value, void *field)
 
 static int (*const setters[])(const struct cfg_row *row, const char *value, void *field) = {
 	[CFG_STRING] = set_string, [CFG_SECRET] = set_secret, [CFG_UINT] = set_uint,
-	[CFG_MS] = set_ms,	   [CFG_SIZE] = set_size,     [CFG_BOOL] = set_bool,
+	[CFG_MS] = set_ms,         [CFG_SIZE] = set_size,     [CFG_BOOL] = set_bool,
 };
 
 static const char *env(const char *name)

@@ -25,7 +25,11 @@ enum cfg_kind {
 	CFG_SIZE,   /* uint64_t, parse_size */
 	CFG_BOOL,   /* bool */
 };
-enum { CFG_REQUIRED = 1, CFG_FILE_ALLOWED = 2, CFG_INTERNAL = 4 /* set by `up`, left out of env.example */ };
+enum {
+	CFG_REQUIRED = 1,
+	CFG_FILE_ALLOWED = 2,
+	CFG_INTERNAL = 4 /* set by `up`, left out of env.example */
+};
 
 struct cfg_row {
 	const char *name;
@@ -36,13 +40,16 @@ struct cfg_row {
 	unsigned flags;
 	const char *meaning;
 };
-#define CFG(type, name, kind, field, fallback, min, max, flags, meaning)                           \
-	{ (name), (kind), offsetof(type, field), (fallback), (min), (max), (flags), (meaning) }
+#define CFG(type, name, kind, field, fallback, min, max, flags, meaning)                  \
+	{                                                                                 \
+		(name), (kind), offsetof(type, field), (fallback), (min), (max), (flags), \
+			(meaning)                                                         \
+	}
 
 /* A row of every table; the field is a char *.  service_init() opens the log with it. */
 #define CFG_LOG_LEVEL_NAME "MCPBOX_LOG_LEVEL"
-#define CFG_LOG_LEVEL(type, field)                                                                 \
-	CFG(type, CFG_LOG_LEVEL_NAME, CFG_STRING, field, "info", 0, 0, 0,                          \
+#define CFG_LOG_LEVEL(type, field)                                        \
+	CFG(type, CFG_LOG_LEVEL_NAME, CFG_STRING, field, "info", 0, 0, 0, \
 	    "least level that is logged: debug, info, warn, error")
 
 /* Reads all rows into `into` (zeroed by the caller).  Prints every bad value to stderr, one per line; after

@@ -1,6 +1,6 @@
 /*
- * Landlock for a service.  glibc has no wrappers, so the three system calls are made raw; each kernel is
- * asked for its ABI and only rights that it knows are named.
+ * Landlock for a service.  glibc has no wrappers, so the three system calls are made raw; each
+ * kernel is asked for its ABI and only rights that it knows are named.
  */
 #include "service.h"
 
@@ -27,14 +27,14 @@
 
 #define ABI_1_RIGHTS ((1ULL << 13) - 1)
 #define READ_RIGHTS  (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
-#define WRITE_RIGHTS                                                                               \
-	(READ_RIGHTS | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_TRUNCATE |               \
-	 LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |                          \
-	 LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |                               \
+#define WRITE_RIGHTS                                                                 \
+	(READ_RIGHTS | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_TRUNCATE | \
+	 LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |            \
+	 LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |                 \
 	 LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_REFER)
 /* The kernel refuses rights of directories on a file. */
-#define FILE_RIGHTS                                                                                \
-	(LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE |                               \
+#define FILE_RIGHTS                                                  \
+	(LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE | \
 	 LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_TRUNCATE)
 
 struct confinement {
@@ -157,7 +157,8 @@ int service_confine(const char *const *read_only, const char *const *read_write,
 		return 0;
 	}
 	attr.handled_access_fs = c.handled = rights_of_abi(abi);
-	ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr.handled_access_fs), 0);
+	ruleset =
+		(int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr.handled_access_fs), 0);
 	if (ruleset < 0)
 		return err_set(err, ERR_INTERNAL, "Landlock could not be set up: %s",
 			       strerrorname_np(errno));

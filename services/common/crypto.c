@@ -1,7 +1,8 @@
 #include "crypto.h"
 
 #include <pthread.h>
-/* Single headers, because <sodium.h> declares NaCl's crypto_hash() and crypto_sign() of other shapes. */
+/* Single headers, because <sodium.h> declares NaCl's crypto_hash() and crypto_sign() of other
+ * shapes. */
 #include <sodium/core.h>
 #include <sodium/crypto_aead_xchacha20poly1305.h>
 #include <sodium/crypto_generichash.h>
@@ -57,7 +58,8 @@ void *crypto_guarded_alloc(size_t len)
 	if (!p)
 		box_bug("out of memory");
 	memset(p, 0, len);
-	/* sodium_malloc() keeps quiet when the lock is refused (64 KiB is a usual limit), so ask again. */
+	/* sodium_malloc() keeps quiet when the lock is refused (64 KiB is a usual limit), so ask
+	 * again. */
 	if (sodium_mlock(p, len) < 0 && !atomic_flag_test_and_set(&was_logged))
 		log_warn("secrets.memory_not_locked",
 			 F_STR("hint", "raise RLIMIT_MEMLOCK to keep secrets out of swap"));
@@ -128,15 +130,15 @@ void crypto_sign(const uint8_t secret[CRYPTO_SIGN_SECRET_SIZE], const char *labe
 	buf_done(&text);
 }
 
-bool crypto_verify(const uint8_t public_key[CRYPTO_PUBLIC_SIZE], const char *label, const void *data,
-		   size_t len, const uint8_t signature[CRYPTO_SIGN_SIZE])
+bool crypto_verify(const uint8_t public_key[CRYPTO_PUBLIC_SIZE], const char *label,
+		   const void *data, size_t len, const uint8_t signature[CRYPTO_SIGN_SIZE])
 {
 	struct buf text = BUF_INIT(SIZE_MAX / 4);
 	bool is_good;
 
 	add_labelled(&text, label, data, len);
-	is_good = crypto_sign_ed25519_verify_detached(signature, text.data, text.len,
-						      public_key) == 0;
+	is_good = crypto_sign_ed25519_verify_detached(signature, text.data, text.len, public_key) ==
+		  0;
 	buf_done(&text);
 	return is_good;
 }

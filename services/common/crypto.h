@@ -10,12 +10,12 @@
 #include "attrs.h"
 #include "secret.h"
 
-#define CRYPTO_KEY_SIZE   32
-#define CRYPTO_NONCE_SIZE 24
-#define CRYPTO_TAG_SIZE   16
-#define CRYPTO_HASH_SIZE  32
-#define CRYPTO_SIGN_SIZE  64
-#define CRYPTO_PUBLIC_SIZE 32
+#define CRYPTO_KEY_SIZE         32
+#define CRYPTO_NONCE_SIZE       24
+#define CRYPTO_TAG_SIZE         16
+#define CRYPTO_HASH_SIZE        32
+#define CRYPTO_SIGN_SIZE        64
+#define CRYPTO_PUBLIC_SIZE      32
 #define CRYPTO_SIGN_SECRET_SIZE 64
 
 int crypto_start(void) BOX_MUST_CHECK;
@@ -27,7 +27,7 @@ void crypto_wipe(void *p, size_t len);
 void *crypto_guarded_alloc(size_t len) BOX_MUST_CHECK;
 void crypto_guarded_free(void *p);
 
-void crypto_hash(const void *data, size_t len, uint8_t ret[CRYPTO_HASH_SIZE]);  /* BLAKE2b-256 */
+void crypto_hash(const void *data, size_t len, uint8_t ret[CRYPTO_HASH_SIZE]); /* BLAKE2b-256 */
 void crypto_keyed_hash(const uint8_t key[CRYPTO_KEY_SIZE], const void *data, size_t len,
 		       uint8_t ret[CRYPTO_HASH_SIZE]);
 /* Subkey of root by a label: keyed BLAKE2b over the label text. */
@@ -43,12 +43,13 @@ int crypto_open(const uint8_t key[CRYPTO_KEY_SIZE], const uint8_t nonce[CRYPTO_N
 		uint8_t *ret) BOX_MUST_CHECK;
 
 /* Ed25519 over label + NUL + data; the label keeps signatures of one kind from serving as another. */
-void crypto_sign_keypair(const uint8_t seed[CRYPTO_KEY_SIZE], uint8_t ret_public[CRYPTO_PUBLIC_SIZE],
+void crypto_sign_keypair(const uint8_t seed[CRYPTO_KEY_SIZE],
+			 uint8_t ret_public[CRYPTO_PUBLIC_SIZE],
 			 uint8_t ret_secret[CRYPTO_SIGN_SECRET_SIZE]);
 void crypto_sign(const uint8_t secret[CRYPTO_SIGN_SECRET_SIZE], const char *label, const void *data,
 		 size_t len, uint8_t ret[CRYPTO_SIGN_SIZE]);
-bool crypto_verify(const uint8_t public_key[CRYPTO_PUBLIC_SIZE], const char *label, const void *data,
-		   size_t len, const uint8_t signature[CRYPTO_SIGN_SIZE]);
+bool crypto_verify(const uint8_t public_key[CRYPTO_PUBLIC_SIZE], const char *label,
+		   const void *data, size_t len, const uint8_t signature[CRYPTO_SIGN_SIZE]);
 
 /* Argon2id.  ret_text: heap C string.  At most 2 run at once; a caller beyond waits. */
 int crypto_password_hash(const void *password, size_t len, char **ret_text) BOX_MUST_CHECK;

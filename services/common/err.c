@@ -91,9 +91,10 @@ void box_bug_at(const char *file, int line, const char *fmt, ...)
 		if (*c == '"' || *c == '\\' || (unsigned char)*c < 0x20)
 			*c = '\'';
 	/* Not log_event: it allocates, and memory may be what has run out. */
-	(void)dprintf(STDERR_FILENO,
-		      "{\"level\":\"error\",\"event\":\"process.bug_hit\",\"file\":\"%s\",\"line\":%d,"
-		      "\"text\":\"%s\"}\n",
-		      file, line, text);
+	(void)dprintf(
+		STDERR_FILENO,
+		"{\"level\":\"error\",\"event\":\"process.bug_hit\",\"file\":\"%s\",\"line\":%d,"
+		"\"text\":\"%s\"}\n",
+		file, line, text);
 	abort();
 }

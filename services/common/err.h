@@ -15,7 +15,7 @@
 /* Wire values (common.proto, Error.code): never renumber. */
 enum err_code {
 	ERR_OK = 0,
-	ERR_INVALID = 1,         /* the request has another shape or a bad value */
+	ERR_INVALID = 1, /* the request has another shape or a bad value */
 	ERR_NOT_FOUND = 2,
 	ERR_UNAUTHENTICATED = 3, /* no or bad credentials */
 	ERR_DENIED = 4,          /* known, but not allowed */
@@ -24,14 +24,14 @@ enum err_code {
 	ERR_STALE = 7,           /* revision or content hash moved on */
 	ERR_TOO_LARGE = 8,
 	ERR_RATE_LIMITED = 9,
-	ERR_BUSY = 10,           /* full; nothing was started, try again */
-	ERR_UNAVAILABLE = 11,    /* a part that is needed does not answer; nothing was started */
-	ERR_DEADLINE = 12,       /* the time is over; see text for whether it was started */
+	ERR_BUSY = 10,        /* full; nothing was started, try again */
+	ERR_UNAVAILABLE = 11, /* a part that is needed does not answer; nothing was started */
+	ERR_DEADLINE = 12,    /* the time is over; see text for whether it was started */
 	ERR_CANCELLED = 13,
-	ERR_UNKNOWN_OUTCOME = 14,/* sent, no answer: it may or may not have run */
-	ERR_STALE_PEER = 15,     /* frame was for an earlier start of this process; nothing was done */
-	ERR_UNSUPPORTED = 16,    /* unknown message, unknown `needs` entry */
-	ERR_INTERNAL = 17,       /* ours; details are in the log */
+	ERR_UNKNOWN_OUTCOME = 14, /* sent, no answer: it may or may not have run */
+	ERR_STALE_PEER = 15,  /* frame was for an earlier start of this process; nothing was done */
+	ERR_UNSUPPORTED = 16, /* unknown message, unknown `needs` entry */
+	ERR_INTERNAL = 17,    /* ours; details are in the log */
 	ERR_CODE_COUNT
 };
 
@@ -61,9 +61,9 @@ void err_done(struct err *err);
 
 /* A bug of ours: logs the place and aborts.  Never compiled out. */
 #define box_bug(...) box_bug_at(__FILE__, __LINE__, __VA_ARGS__)
-#define box_assert(cond)                                                                           \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			box_bug("assertion failed: %s", #cond);                                    \
+#define box_assert(cond)                                        \
+	do {                                                    \
+		if (!(cond))                                    \
+			box_bug("assertion failed: %s", #cond); \
 	} while (0)
 BOX_NORETURN void box_bug_at(const char *file, int line, const char *fmt, ...) BOX_PRINTF(3, 4);

@@ -1,9 +1,10 @@
 /*
  * Inside of the HTTP server: one request between two threads.
  *
- * The connection's thread (civetweb's, 100 KiB of stack) reads, hands the request to a worker, waits, writes.
- * A worker runs guard and handler.  Of struct http_request, the worker owns everything between submit and
- * `is_done` except what stands below `lock`; the connection's thread makes and frees it.
+ * The connection's thread (civetweb's, 100 KiB of stack) reads, hands the request to a worker,
+ * waits, writes. A worker runs guard and handler.  Of struct http_request, the worker owns
+ * everything between submit and `is_done` except what stands below `lock`; the connection's thread
+ * makes and frees it.
  */
 #pragma once
 
@@ -24,7 +25,8 @@ struct gone_call {
 };
 /* Lock held; dropped while fn runs. */
 void gone_call_run(struct gone_call *g, pthread_mutex_t *lock, pthread_cond_t *changed);
-/* Lock held: from here on fn will not be called and is not running, unless the caller is fn itself. */
+/* Lock held: from here on fn will not be called and is not running, unless the caller is fn itself.
+ */
 void gone_call_clear(struct gone_call *g, pthread_mutex_t *lock, pthread_cond_t *changed);
 
 struct http_request {
@@ -44,15 +46,15 @@ struct http_request {
 	struct buf body;
 	struct buf more_headers;
 	bool has_retry_after;
-	bool must_close;     /* the body was not read to its end */
+	bool must_close;           /* the body was not read to its end */
 	struct http_request *next; /* in the server's queue */
-	atomic_int fd;       /* of the connection; -1 unknown, -2 not to be found */
+	atomic_int fd;             /* of the connection; -1 unknown, -2 not to be found */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	struct buf reply;    /* complete when is_answered */
+	struct buf reply; /* complete when is_answered */
 	bool is_answered;
-	bool is_done;        /* the handler has returned */
+	bool is_done; /* the handler has returned */
 	struct http_stream *stream;
 	struct gone_call gone;
 };
@@ -65,7 +67,7 @@ struct http_server {
 	atomic_uint streams;
 	bool trusts_parser; /* http_head_is_whole() works with this civetweb: keep-alive is safe */
 
-	atomic_int probe;   /* enum probe_state */
+	atomic_int probe; /* enum probe_state */
 	char probe_path[40];
 
 	pthread_t *workers;
@@ -75,8 +77,8 @@ struct http_server {
 	pthread_cond_t is_idle;
 	/* Guarded by lock. */
 	struct http_request *first, **last;
-	uint32_t active;    /* requests between reading and the end of their answer */
-	bool is_drained;    /* there will be no more work */
+	uint32_t active; /* requests between reading and the end of their answer */
+	bool is_drained; /* there will be no more work */
 };
 
 void http_cond_init(pthread_cond_t *c); /* waits by the monotonic clock */

@@ -157,14 +157,16 @@ int http_parse_path(const char *raw, char **ret)
 	struct buf path BOX_CLEANUP(buf_done) = BUF_INIT(strlen(raw));
 	size_t len;
 
-	if (raw[0] != '/' || strchr(raw, '#') || strchr(raw, '?') || !add_decoded_path(&path, raw) ||
-	    !text_is_utf8(path.data, path.len) || !segments_are_plain(buf_str(&path)))
+	if (raw[0] != '/' || strchr(raw, '#') || strchr(raw, '?') ||
+	    !add_decoded_path(&path, raw) || !text_is_utf8(path.data, path.len) ||
+	    !segments_are_plain(buf_str(&path)))
 		return -ERR_INVALID;
 	*ret = (char *)buf_take(&path, &len);
 	return 0;
 }
 
-/* Decodes in place up to one of `stops`.  Returns where it stopped (in the source), NULL for a bad escape. */
+/* Decodes in place up to one of `stops`.  Returns where it stopped (in the source), NULL for a bad
+ * escape. */
 static char *decode_query_part(char *source, char **target, const char *stops)
 {
 	for (; *source && !strchr(stops, *source); source++) {
@@ -206,9 +208,9 @@ static int read_pair(char **source, char **target, struct http_pair *ret)
 	}
 	*source = p;
 	return text_is_utf8(ret->name, strlen(ret->name)) &&
-			       text_is_utf8(ret->value, strlen(ret->value)) ?
-		       0 :
-		       -ERR_INVALID;
+			       text_is_utf8(ret->value, strlen(ret->value))
+		       ? 0
+		       : -ERR_INVALID;
 }
 
 int http_parse_query(const char *raw, struct http_query *ret)
@@ -222,10 +224,10 @@ int http_parse_query(const char *raw, struct http_query *ret)
 	/* A pair without '&' behind it still needs its two NULs. */
 	q.text = mem_alloc(strlen(raw) + 2);
 	source = target = q.text;
-	memcpy(source, raw, strlen(raw));
+	memcpy(source, raw, strlen(raw) + 1);
 	while (*source && r == 0) {
-		r = q.count == HTTP_PAIRS_MAX ? -ERR_TOO_LARGE :
-						read_pair(&source, &target, &q.pairs[q.count]);
+		r = q.count == HTTP_PAIRS_MAX ? -ERR_TOO_LARGE
+					      : read_pair(&source, &target, &q.pairs[q.count]);
 		q.count++;
 	}
 	if (r < 0)

@@ -35,9 +35,8 @@ static int probe_connect(const struct http_server *s)
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	probe_address(s, &address);
-	if (fd >= 0 &&
-	    (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0 ||
-	     connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0))
+	if (fd >= 0 && (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0 ||
+			connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0))
 		fd_closep(&fd);
 	return fd;
 }

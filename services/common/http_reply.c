@@ -43,7 +43,8 @@ static const char *reason_of(int status)
 	return "";
 }
 
-/* Foreign text may stand in a value; a line break in it would begin a header of the sender's choice. */
+/* Foreign text may stand in a value; a line break in it would begin a header of the sender's
+ * choice. */
 static void add_header(struct buf *out, const char *name, const char *value)
 {
 	buf_printf(out, "%s: ", name);
@@ -59,7 +60,8 @@ static void add_date(struct buf *out)
 	struct tm tm;
 
 	/* No setlocale() anywhere, so the names of days and months are English. */
-	if (gmtime_r(&now, &tm) && strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &tm) > 0)
+	if (gmtime_r(&now, &tm) &&
+	    strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &tm) > 0)
 		add_header(out, "Date", text);
 }
 
@@ -218,7 +220,8 @@ const char *http_remote(const struct http_request *rq)
 
 bool http_client_gone(const struct http_request *rq)
 {
-	/* Finding the descriptor the first time is memory of the request, not part of what it says. */
+	/* Finding the descriptor the first time is memory of the request, not part of what it says.
+	 */
 	return http_socket_is_gone((struct http_request *)(uintptr_t)rq);
 }
 

@@ -20,12 +20,16 @@
 #include "mem.h"
 #include "parse.h"
 
+#ifdef BOX_SANITIZED /* ThreadSanitizer alone keeps most of a MiB of its own on each stack */
+#define WORKER_STACK (4u * 1024 * 1024)
+#else
 #define WORKER_STACK (1024u * 1024)
+#endif
 /* How long a hang-up may go unnoticed while a handler works. */
-#define LOOK_MS      50u
-#define SPARE_FDS    64u
+#define LOOK_MS   50u
+#define SPARE_FDS 64u
 
-/* ---- hang-ups ------------------------------------------------------------------------------------ */
+/* ---- hang-ups ---- */
 
 void http_cond_init(pthread_cond_t *c)
 {
@@ -65,12 +69,13 @@ static bool address_is(const struct sockaddr_in *a, const char *ip, uint16_t por
 	char text[INET_ADDRSTRLEN];
 
 	return a->sin_family == AF_INET && ntohs(a->sin_port) == port &&
-	       (!ip || (inet_ntop(AF_INET, &a->sin_addr, text, sizeof(text)) && strcmp(text, ip) == 0));
+	       (!ip ||
+		(inet_ntop(AF_INET, &a->sin_addr, text, sizeof(text)) && strcmp(text, ip) == 0));
 }
 
 static bool fd_is_of(int fd, const struct http_request *rq)
 {
-	struct sockaddr_in peer, own;
+	struct sockaddr_in peer = { 0 }, own = { 0 };
 	socklen_t peer_len = sizeof(peer), own_len = sizeof(own);
 
 	return getpeername(fd, (struct sockaddr *)&peer, &peer_len) == 0 &&
@@ -79,8 +84,8 @@ static bool fd_is_of(int fd, const struct http_request *rq)
 	       address_is(&own, NULL, rq->server_port);
 }
 
-/* civetweb does not give its descriptor away, so it is looked up by its two ends.  It is only polled: the
- * connection's thread holds it open as long as the request lives. */
+/* civetweb does not give its descriptor away, so it is looked up by its two ends.  It is only
+ * polled: the connection's thread holds it open as long as the request lives. */
 static int find_fd(const struct http_request *rq)
 {
 	DIR *dir = opendir("/proc/self/fd");
@@ -112,7 +117,7 @@ bool http_socket_is_gone(struct http_request *rq)
 	return fd >= 0 && poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
 }
 
-/* ---- one request, on the connection's thread ----------------------------------------------------- */
+/* ---- one request, on the connection's thread ---- */
 
 bool http_write(struct http_request *rq, const void *data, size_t len)
 {
@@ -264,14 +269,16 @@ static bool read_chunked(struct http_request *rq)
 	return n >= 0;
 }
 
-/* Reads the body of a request that will be handled; leaves the connection to be closed otherwise. */
+/* Reads the body of a request that will be handled; leaves the connection to be closed otherwise.
+ */
 static bool read_body(struct http_request *rq)
 {
 	const char *expect = http_header(rq, "Expect");
 
 	if (!has_request_body(rq))
 		return true;
-	/* Chunks are the part of the parser with the most history: never another request behind them. */
+	/* Chunks are the part of the parser with the most history: never another request behind
+	 * them. */
 	rq->must_close |= rq->refusal || rq->framing.is_chunked;
 	if (rq->refusal)
 		return true;
@@ -302,7 +309,8 @@ static void submit(struct http_request *rq)
 	pthread_mutex_unlock(&s->lock);
 }
 
-/* Until there is something to write.  Looks after the client every LOOK_MS, so quick handlers cost no look. */
+/* Until there is something to write.  Looks after the client every LOOK_MS, so quick handlers cost
+ * no look. */
 static void wait_answer(struct http_request *rq)
 {
 	pthread_mutex_lock(&rq->lock);
@@ -396,7 +404,7 @@ static int on_request(struct mg_connection *conn)
 	return 200; /* answered: civetweb shall do nothing on its own */
 }
 
-/* ---- workers ------------------------------------------------------------------------------------- */
+/* ---- workers ---- */
 
 static void answer_refusal(struct http_request *rq)
 {
@@ -494,7 +502,8 @@ static int start_workers(struct http_server *s, struct err *err)
 	for (; r == 0 && s->workers_started < s->config.workers; s->workers_started += r == 0)
 		r = pthread_create(&s->workers[s->workers_started], &attr, worker_main, s);
 	pthread_attr_destroy(&attr);
-	return r ? err_set(err, ERR_INTERNAL, "threads cannot be started: %s", strerrorname_np(r)) : 0;
+	return r ? err_set(err, ERR_INTERNAL, "threads cannot be started: %s", strerrorname_np(r))
+		 : 0;
 }
 
 static void stop_workers(struct http_server *s)
@@ -508,7 +517,7 @@ static void stop_workers(struct http_server *s)
 	free(s->workers);
 }
 
-/* ---- civetweb ------------------------------------------------------------------------------------ */
+/* ---- civetweb ---- */
 
 static int on_library_message(const struct mg_connection *conn, const char *message)
 {
@@ -523,18 +532,30 @@ static bool start_library(struct http_server *s, bool keep_alive)
 						       .log_message = on_library_message };
 	char threads[16];
 	const char *options[] = {
-		"listening_ports", s->config.listen,
-		"num_threads", threads,
-		"enable_keep_alive", keep_alive ? "yes" : "no",
-		"keep_alive_timeout_ms", "15000",
-		"request_timeout_ms", "10000", /* also for a stalled reader, and the whole head */
-		"tcp_nodelay", "1",
-		"max_request_size", "16384",
-		"decode_url", "no", /* else %00 cuts the path; http_parse_path() decodes */
-		"enable_directory_listing", "no",
-		"access_control_allow_origin", "", /* the library's default is "*" */
-		"access_control_allow_methods", "",
-		"access_control_allow_headers", "",
+		"listening_ports",
+		s->config.listen,
+		"num_threads",
+		threads,
+		"enable_keep_alive",
+		keep_alive ? "yes" : "no",
+		"keep_alive_timeout_ms",
+		"15000",
+		"request_timeout_ms",
+		"10000", /* also for a stalled reader, and the whole head */
+		"tcp_nodelay",
+		"1",
+		"max_request_size",
+		"16384",
+		"decode_url",
+		"no", /* else %00 cuts the path; http_parse_path() decodes */
+		"enable_directory_listing",
+		"no",
+		"access_control_allow_origin",
+		"", /* the library's default is "*" */
+		"access_control_allow_methods",
+		"",
+		"access_control_allow_headers",
+		"",
 		NULL,
 	};
 
@@ -554,7 +575,8 @@ static int read_port(struct http_server *s, struct err *err)
 	return 0;
 }
 
-/* civetweb's accept loop spins when descriptors run out, so there must be enough for a full house. */
+/* civetweb's accept loop spins when descriptors run out, so there must be enough for a full house.
+ */
 static int reserve_fds(uint32_t threads, struct err *err)
 {
 	rlim_t need = threads + SPARE_FDS;

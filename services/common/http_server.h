@@ -25,42 +25,44 @@ struct http_stream;
 typedef void http_handler(struct http_request *rq, void *service, const void *arg);
 
 struct http_route {
-	const char *method;    /* "GET", or "*" */
-	const char *pattern;   /* "/api/tools/{id}": a brace segment matches one non-empty segment; a final
-	                          "/{rest...}" matches anything */
+	const char *method; /* "GET", or "*" */
+	/* "/api/tools/{id}": a brace segment matches one non-empty segment; a final "/{rest...}" anything */
+	const char *pattern;
 	http_handler *handler;
 	const void *arg;
-	size_t max_body;       /* 0: a body is refused (413) */
+	size_t max_body; /* 0: a body is refused (413) */
 };
 struct http_config {
-	const char *listen;    /* "127.0.0.1:8000" */
+	const char *listen; /* "127.0.0.1:8000" */
 	const struct http_route *routes;
 	size_t route_count;
 	void *service;
-	uint32_t threads;      /* connections at once (civetweb workers) */
-	uint32_t workers;      /* handlers at once; more wait, bounded by threads */
-	uint32_t max_streams;  /* below threads; excess: 503 + Retry-After */
+	uint32_t threads;     /* connections at once (civetweb workers) */
+	uint32_t workers;     /* handlers at once; more wait, bounded by threads */
+	uint32_t max_streams; /* below threads; excess: 503 + Retry-After */
 	/* Called before routing; true = go on, false = it has answered (Host, Origin, ...).  May be NULL. */
 	bool (*guard)(struct http_request *rq, void *service);
 	const char *const *headers; /* added to every answer: name, value, ..., NULL */
 };
 struct http_server;
-int http_server_start(const struct http_config *config, struct http_server **ret, struct err *err)
-	BOX_MUST_CHECK;
+int http_server_start(const struct http_config *config, struct http_server **ret,
+		      struct err *err) BOX_MUST_CHECK;
 void http_server_stop(struct http_server *s); /* no new connections, streams end, handlers finish */
 uint16_t http_server_port(const struct http_server *s);
 
 const char *http_method(const struct http_request *rq);
-const char *http_path(const struct http_request *rq);                 /* decoded once, checked UTF-8 */
-const char *http_param(const struct http_request *rq, const char *name);  /* path segment, or NULL */
-const char *http_query(struct http_request *rq, const char *name);    /* decoded, or NULL; first wins */
-bool http_query_each(struct http_request *rq, size_t i, const char **ret_name, const char **ret_value);
+const char *http_path(const struct http_request *rq); /* decoded once, checked UTF-8 */
+const char *http_param(const struct http_request *rq, const char *name); /* path segment, or NULL */
+/* Decoded, or NULL; the first wins. */
+const char *http_query(struct http_request *rq, const char *name);
+bool http_query_each(struct http_request *rq, size_t i, const char **ret_name,
+		     const char **ret_value);
 const char *http_header(const struct http_request *rq, const char *name); /* first, or NULL */
 size_t http_header_count(const struct http_request *rq, const char *name);
 bool http_header_each(const struct http_request *rq, size_t i, const char **ret_name,
 		      const char **ret_value);
 const void *http_body(const struct http_request *rq, size_t *ret_len);
-const char *http_remote(const struct http_request *rq);               /* "127.0.0.1" */
+const char *http_remote(const struct http_request *rq); /* "127.0.0.1" */
 /* The client closed its connection while we worked (polls the socket; cheap). */
 bool http_client_gone(const struct http_request *rq);
 /* Call fn(arg) once, from another thread, when the client leaves before the answer.  For cancelling.  fn NULL
@@ -89,4 +91,5 @@ bool http_stream_gone(const struct http_stream *s);
  * it has left already.  fn may end the stream; ending it
  * elsewhere waits for an fn that is running. */
 void http_stream_on_gone(struct http_stream *s, void (*fn)(void *arg), void *arg);
-void http_stream_end(struct http_stream *s); /* flushes; s is invalid after.  Due also when the client left */
+/* Flushes; s is invalid after.  Due also when the client left. */
+void http_stream_end(struct http_stream *s);

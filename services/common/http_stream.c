@@ -8,7 +8,7 @@
 
 #define QUEUE_MAX (1024u * 1024)
 /* How long a hang-up or the end of the server may go unnoticed. */
-#define LOOK_MS   200u
+#define LOOK_MS 200u
 
 struct http_stream {
 	bool is_chunked;
@@ -19,7 +19,7 @@ struct http_stream {
 	struct buf queue;
 	bool is_ended; /* by its owner; the owner does not look at it again */
 	bool is_gone;
-	bool is_left;  /* the connection's thread does not look at it again */
+	bool is_left; /* the connection's thread does not look at it again */
 	struct gone_call gone;
 };
 
@@ -67,7 +67,8 @@ struct http_stream *http_stream_begin(struct http_request *rq, const char *conte
 		http_respond_err(rq, &err);
 		return NULL;
 	}
-	rq->must_close |= rq->is_http_1_0; /* it has no chunks: the end is the end of the connection */
+	rq->must_close |=
+		rq->is_http_1_0; /* it has no chunks: the end is the end of the connection */
 	s = stream_new(!rq->is_http_1_0, idle_comment_ms);
 	http_add_head(rq, 200, content_type, &head);
 	buf_add_str(&head, s->is_chunked ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n");
@@ -225,6 +226,9 @@ void http_stream_run(struct http_request *rq)
 	while (is_good && !(s->is_ended && s->queue.len == 0) &&
 	       !atomic_load(&rq->server->is_stopping))
 		is_good = pump(rq, s, &last_ms);
+	/* What was said before the stop, such as a subscription's last message. */
+	if (is_good && s->queue.len)
+		is_good = write_queue(rq, s);
 	if (is_good && s->is_chunked)
 		is_good = http_write(rq, "0\r\n\r\n", 5);
 	if (!is_good || !s->is_chunked)

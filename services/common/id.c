@@ -18,6 +18,6 @@ void id_new(char ret[ID_TEXT_SIZE])
 	b[6] = (uint8_t)(0x70 | (b[6] & 0x0f));
 	b[8] = (uint8_t)(0x80 | (b[8] & 0x3f));
 	format_hex(b, sizeof(b), hex);
-	(void)snprintf(ret, ID_TEXT_SIZE, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16,
-		       hex + 20);
+	(void)snprintf(ret, ID_TEXT_SIZE, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12,
+		       hex + 16, hex + 20);
 }

@@ -39,12 +39,13 @@ int json_scan_members(const void *text, size_t len, const char *const *names, si
  * judged on the way, so fn may have been called before a fault shows.  Stops at fn's first negative result and
  * returns it.
  */
-typedef int json_member_fn(void *arg, struct json_span key, struct json_span value, struct err *err);
+typedef int json_member_fn(void *arg, struct json_span key, struct json_span value,
+			   struct err *err);
 typedef int json_element_fn(void *arg, struct json_span value, struct err *err);
-int json_each_member(const void *text, size_t len, json_member_fn *fn, void *arg, struct err *err)
-	BOX_MUST_CHECK;
-int json_each_element(const void *text, size_t len, json_element_fn *fn, void *arg, struct err *err)
-	BOX_MUST_CHECK;
+int json_each_member(const void *text, size_t len, json_member_fn *fn, void *arg,
+		     struct err *err) BOX_MUST_CHECK;
+int json_each_element(const void *text, size_t len, json_element_fn *fn, void *arg,
+		      struct err *err) BOX_MUST_CHECK;
 /* Is key (a raw span of a string) this name?  Escapes count as what they stand for. */
 bool json_key_is(struct json_span key, const char *name);
 /* A span that is a JSON string -> heap C string with len (may hold NUL: then -ERR_INVALID). */

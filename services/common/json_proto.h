@@ -18,7 +18,7 @@
 int json_to_msg(const ProtobufCMessageDescriptor *type, const char *text, size_t len,
 		const char *const *ignore, ProtobufCMessage **ret, struct err *err) BOX_MUST_CHECK;
 /* Set one scalar field of m from text as it stands in a path or query: used by REST for {id}, ?page=. */
-int json_set_from_text(ProtobufCMessage *m, const char *key, const char *value, struct err *err)
-	BOX_MUST_CHECK;
+int json_set_from_text(ProtobufCMessage *m, const char *key, const char *value,
+		       struct err *err) BOX_MUST_CHECK;
 /* Message -> JSON object, appended.  indent 0 = compact, 2 = as management tools print. */
 void msg_to_json(const ProtobufCMessage *m, unsigned indent, struct buf *ret);

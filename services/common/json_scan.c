@@ -1,6 +1,6 @@
 /*
- * Judges a text against RFC 8259 without building a tree and without recursion: the open containers are
- * one bit each in a word, which is also the ceiling on depth.
+ * Judges a text against RFC 8259 without building a tree and without recursion: the open containers
+ * are one bit each in a word, which is also the ceiling on depth.
  */
 #include "json.h"
 
@@ -189,8 +189,8 @@ static bool open_container(struct scan *s, bool is_object)
 }
 
 /*
- * Behind a complete value: close containers until one goes on.  True: go on with the next value when
- * s->depth is above `base`, or done when it is `base`.
+ * Behind a complete value: close containers until one goes on.  True: go on with the next value
+ * when s->depth is above `base`, or done when it is `base`.
  */
 static bool scan_after_value(struct scan *s, unsigned base)
 {

@@ -79,8 +79,8 @@ void log_event(enum log_level level, const char *event, const struct log_field *
 	for (const struct log_field *f = fields; f->kind != LOG_FIELD_END; f++)
 		add_field(&line, f);
 	buf_add_str(&line, "}\n");
-	/* One write, so that lines of several threads and processes do not mix.  Nobody is left to be
-	 * told when stderr is gone. */
+	/* One write, so that lines of several threads and processes do not mix.  Nobody is left to
+	 * be told when stderr is gone. */
 	if (!line.is_over && write(STDERR_FILENO, line.data, line.len) < 0) {
 	}
 	buf_done(&line);

@@ -18,7 +18,8 @@ struct log_field {
 	const char *key;
 	enum { LOG_FIELD_END, LOG_FIELD_STR, LOG_FIELD_INT, LOG_FIELD_UINT, LOG_FIELD_BOOL } kind;
 	union {
-		const char *str; /* borrowed; NULL prints null; bad UTF-8 is replaced; cut at 1 KiB */
+		/* Borrowed; NULL prints null; bad UTF-8 is replaced; cut at 1 KiB. */
+		const char *str;
 		int64_t i;
 		uint64_t u;
 	} v;
@@ -33,9 +34,10 @@ struct log_field {
 void log_open(const char *service, const char *instance, enum log_level min);
 void log_event(enum log_level level, const char *event, const struct log_field *fields);
 
-#define LOG_WITH(level, event, ...)                                                                \
-	log_event((level), (event), (const struct log_field[]){ __VA_ARGS__ __VA_OPT__(,)          \
-		{ .kind = LOG_FIELD_END } })
+#define LOG_WITH(level, event, ...) \
+	log_event(                  \
+		(level), (event),   \
+		(const struct log_field[]){ __VA_ARGS__ __VA_OPT__(, ){ .kind = LOG_FIELD_END } })
 #define log_error(event, ...) LOG_WITH(LOG_ERROR, event, __VA_ARGS__)
 #define log_warn(event, ...)  LOG_WITH(LOG_WARN, event, __VA_ARGS__)
 #define log_info(event, ...)  LOG_WITH(LOG_INFO, event, __VA_ARGS__)

@@ -8,8 +8,9 @@
 #include "msg_check.h"
 
 static const struct msg_row rows[] = {
-#define X(number, name, request, reply)                                                            \
-	{ (number), #name, &mcpbox__v1__##request##__descriptor, &mcpbox__v1__##reply##__descriptor },
+#define X(number, name, request, reply)                          \
+	{ (number), #name, &mcpbox__v1__##request##__descriptor, \
+	  &mcpbox__v1__##reply##__descriptor },
 	MSG_TABLE(X)
 #undef X
 };
@@ -23,8 +24,8 @@ const struct msg_row *msg_row(uint16_t number)
 }
 
 /*
- * Two bytes on the wire may become an object of a hundred, so a small frame could ask for much memory.
- * Real messages stay below eight times their size.
+ * Two bytes on the wire may become an object of a hundred, so a small frame could ask for much
+ * memory. Real messages stay below eight times their size.
  */
 #define BUDGET_FACTOR 8
 #define BUDGET_BASE   (64u * 1024)

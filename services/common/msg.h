@@ -14,72 +14,72 @@
 #include "registry.pb-c.h"
 
 /* X(number, NAME, request type, reply type) ; types without the Mcpbox__V1__ prefix, in descriptor spelling */
-#define MSG_TABLE(X)                                                                               \
-	/* servers */                                                                              \
-	X(1, CREATE_SERVER, create_server_request, create_server_reply)                            \
-	X(2, LIST_SERVERS, list_servers_request, list_servers_reply)                               \
-	X(3, GET_SERVER, get_server_request, get_server_reply)                                     \
-	X(4, UPDATE_SERVER, update_server_request, get_server_reply)                               \
-	X(5, DELETE_SERVER, delete_server_request, success_reply)                                  \
-	X(6, START_SERVER, start_server_request, server_state_reply)                               \
-	X(7, STOP_SERVER, stop_server_request, server_state_reply)                                 \
-	/* tools */                                                                                \
-	X(20, CREATE_TOOL, create_tool_request, create_tool_reply)                                 \
-	X(21, UPDATE_TOOL, update_tool_request, update_tool_reply)                                 \
-	X(22, GET_TOOL, get_tool_request, get_tool_reply)                                          \
-	X(23, DELETE_TOOL, delete_tool_request, success_reply)                                     \
-	X(24, LIST_TOOLS, list_tools_request, list_tools_reply)                                    \
-	X(25, VALIDATE_CODE, validate_code_request, validate_code_reply)                           \
-	X(26, PREPARE_TEST, prepare_test_request, prepare_test_reply)                              \
-	X(27, REQUEST_PUBLISH, request_publish_request, request_publish_reply)                     \
-	X(28, GET_TOOL_STATUS, get_tool_status_request, get_tool_status_reply)                     \
-	X(29, LIST_TOOL_VERSIONS, list_tool_versions_request, list_tool_versions_reply)            \
-	X(30, GET_TOOL_VERSION, get_tool_version_request, get_tool_version_reply)                  \
-	X(31, COMPARE_TOOL_VERSIONS, compare_tool_versions_request, compare_tool_versions_reply)   \
-	X(32, ROLLBACK_TOOL, rollback_tool_request, rollback_tool_reply)                           \
-	/* approvals */                                                                            \
-	X(40, REQUEST_NETWORK_ACCESS, request_network_access_request,                              \
-	  request_network_access_reply)                                                            \
-	X(41, LIST_PENDING_REQUESTS, list_pending_requests_request, list_pending_requests_reply)   \
-	X(42, LIST_TOOL_APPROVALS, list_tool_approvals_request, list_tool_approvals_reply)         \
-	X(43, DECIDE_TOOL, decide_tool_request, decide_tool_reply)                                 \
-	X(44, REVOKE_TOOL, revoke_tool_request, decide_tool_reply)                                 \
-	X(45, LIST_NETWORK_REQUESTS, list_network_requests_request, list_network_requests_reply)   \
-	X(46, DECIDE_NETWORK, decide_network_request, network_decision_reply)                      \
-	X(47, REVOKE_NETWORK, revoke_network_request, network_decision_reply)                      \
-	X(48, ALLOW_HOST, allow_host_request, allowed_hosts_reply)                                 \
-	X(49, REMOVE_HOST, remove_host_request, allowed_hosts_reply)                               \
-	/* people, settings */                                                                     \
-	X(60, AUTH_STATUS, auth_status_request, auth_status_reply)                                 \
-	X(61, SETUP, setup_request, setup_reply)                                                   \
-	X(62, LOGIN, login_request, login_reply)                                                   \
-	X(63, REFRESH, refresh_request, login_reply)                                               \
-	X(64, LOGOUT, logout_request, logout_reply)                                                \
-	X(65, WHO_AM_I, who_am_irequest, who_am_ireply)                                            \
-	X(66, SET_PASSWORD, set_password_request, success_reply)                                   \
-	X(67, GET_SECURITY_POLICY, get_security_policy_request, security_policy)                   \
-	X(68, UPDATE_SECURITY_POLICY, update_security_policy_request, security_policy)             \
-	/* audit */                                                                                \
-	X(80, LIST_AUDIT, list_audit_request, list_audit_reply)                                    \
-	X(81, VERIFY_AUDIT, verify_audit_request, verify_audit_reply)                              \
-	X(82, REPORT_EVENT, report_event_request, empty)                                           \
-	/* instances, map, records */                                                              \
-	X(90, RENEW_LEASE, renew_lease_request, signed_status)                                     \
-	X(91, GET_STATUS, get_status_request, signed_status)                                       \
-	X(92, LEAVE, leave_request, empty)                                                         \
-	X(93, GET_TOOL_MAP, get_tool_map_request, get_tool_map_reply)                              \
-	X(94, GET_BLOBS, get_blobs_request, get_blobs_reply)                                       \
-	X(95, SHIP_RECORDS, ship_records_request, ship_records_reply)                              \
-	/* executor */                                                                             \
-	X(120, EXECUTE, execute_request, execute_reply)                                            \
-	X(121, WAIT, wait_request, execute_reply)                                                  \
-	X(122, CANCEL, cancel_request, cancel_reply)                                               \
-	X(123, PING, ping_request, ping_reply)                                                     \
-	X(124, INSPECT, inspect_request, inspect_reply)                                            \
-	/* egress */                                                                               \
-	X(140, OPEN, open_request, open_reply)                                                     \
-	/* news */                                                                                 \
-	X(200, NEWS_STATUS, signed_status, empty)                                                  \
+#define MSG_TABLE(X)                                                                             \
+	/* servers */                                                                            \
+	X(1, CREATE_SERVER, create_server_request, create_server_reply)                          \
+	X(2, LIST_SERVERS, list_servers_request, list_servers_reply)                             \
+	X(3, GET_SERVER, get_server_request, get_server_reply)                                   \
+	X(4, UPDATE_SERVER, update_server_request, get_server_reply)                             \
+	X(5, DELETE_SERVER, delete_server_request, success_reply)                                \
+	X(6, START_SERVER, start_server_request, server_state_reply)                             \
+	X(7, STOP_SERVER, stop_server_request, server_state_reply)                               \
+	/* tools */                                                                              \
+	X(20, CREATE_TOOL, create_tool_request, create_tool_reply)                               \
+	X(21, UPDATE_TOOL, update_tool_request, update_tool_reply)                               \
+	X(22, GET_TOOL, get_tool_request, get_tool_reply)                                        \
+	X(23, DELETE_TOOL, delete_tool_request, success_reply)                                   \
+	X(24, LIST_TOOLS, list_tools_request, list_tools_reply)                                  \
+	X(25, VALIDATE_CODE, validate_code_request, validate_code_reply)                         \
+	X(26, PREPARE_TEST, prepare_test_request, prepare_test_reply)                            \
+	X(27, REQUEST_PUBLISH, request_publish_request, request_publish_reply)                   \
+	X(28, GET_TOOL_STATUS, get_tool_status_request, get_tool_status_reply)                   \
+	X(29, LIST_TOOL_VERSIONS, list_tool_versions_request, list_tool_versions_reply)          \
+	X(30, GET_TOOL_VERSION, get_tool_version_request, get_tool_version_reply)                \
+	X(31, COMPARE_TOOL_VERSIONS, compare_tool_versions_request, compare_tool_versions_reply) \
+	X(32, ROLLBACK_TOOL, rollback_tool_request, rollback_tool_reply)                         \
+	/* approvals */                                                                          \
+	X(40, REQUEST_NETWORK_ACCESS, request_network_access_request,                            \
+	  request_network_access_reply)                                                          \
+	X(41, LIST_PENDING_REQUESTS, list_pending_requests_request, list_pending_requests_reply) \
+	X(42, LIST_TOOL_APPROVALS, list_tool_approvals_request, list_tool_approvals_reply)       \
+	X(43, DECIDE_TOOL, decide_tool_request, decide_tool_reply)                               \
+	X(44, REVOKE_TOOL, revoke_tool_request, decide_tool_reply)                               \
+	X(45, LIST_NETWORK_REQUESTS, list_network_requests_request, list_network_requests_reply) \
+	X(46, DECIDE_NETWORK, decide_network_request, network_decision_reply)                    \
+	X(47, REVOKE_NETWORK, revoke_network_request, network_decision_reply)                    \
+	X(48, ALLOW_HOST, allow_host_request, allowed_hosts_reply)                               \
+	X(49, REMOVE_HOST, remove_host_request, allowed_hosts_reply)                             \
+	/* people, settings */                                                                   \
+	X(60, AUTH_STATUS, auth_status_request, auth_status_reply)                               \
+	X(61, SETUP, setup_request, setup_reply)                                                 \
+	X(62, LOGIN, login_request, login_reply)                                                 \
+	X(63, REFRESH, refresh_request, login_reply)                                             \
+	X(64, LOGOUT, logout_request, logout_reply)                                              \
+	X(65, WHO_AM_I, who_am_irequest, who_am_ireply)                                          \
+	X(66, SET_PASSWORD, set_password_request, success_reply)                                 \
+	X(67, GET_SECURITY_POLICY, get_security_policy_request, security_policy)                 \
+	X(68, UPDATE_SECURITY_POLICY, update_security_policy_request, security_policy)           \
+	/* audit */                                                                              \
+	X(80, LIST_AUDIT, list_audit_request, list_audit_reply)                                  \
+	X(81, VERIFY_AUDIT, verify_audit_request, verify_audit_reply)                            \
+	X(82, REPORT_EVENT, report_event_request, empty)                                         \
+	/* instances, map, records */                                                            \
+	X(90, RENEW_LEASE, renew_lease_request, signed_status)                                   \
+	X(91, GET_STATUS, get_status_request, signed_status)                                     \
+	X(92, LEAVE, leave_request, empty)                                                       \
+	X(93, GET_TOOL_MAP, get_tool_map_request, get_tool_map_reply)                            \
+	X(94, GET_BLOBS, get_blobs_request, get_blobs_reply)                                     \
+	X(95, SHIP_RECORDS, ship_records_request, ship_records_reply)                            \
+	/* executor */                                                                           \
+	X(120, EXECUTE, execute_request, execute_reply)                                          \
+	X(121, WAIT, wait_request, execute_reply)                                                \
+	X(122, CANCEL, cancel_request, cancel_reply)                                             \
+	X(123, PING, ping_request, ping_reply)                                                   \
+	X(124, INSPECT, inspect_request, inspect_reply)                                          \
+	/* egress */                                                                             \
+	X(140, OPEN, open_request, open_reply)                                                   \
+	/* news */                                                                               \
+	X(200, NEWS_STATUS, signed_status, empty)                                                \
 	X(201, NEWS_AUDIT, audit_event, empty)
 
 enum msg_number {

@@ -1,11 +1,12 @@
 /*
- * Judges a packed message by its descriptor, before protobuf-c unpacks it.  On the wire, because two faults
- * cannot be seen afterwards: protobuf-c cuts a string at a hidden NUL and loses its length, and an enum
- * number that we do not know looks like any other.  Pure, no allocation; fuzzed.
+ * Judges a packed message by its descriptor, before protobuf-c unpacks it.  On the wire, because
+ * two faults cannot be seen afterwards: protobuf-c cuts a string at a hidden NUL and loses its
+ * length, and an enum number that we do not know looks like any other.  Pure, no allocation;
+ * fuzzed.
  *
- * Held to: fields on the wire types of their descriptor; `string` at most MSG_STRING_MAX bytes of UTF-8
- * without control bytes; enum numbers known; nesting at most MSG_DEPTH_MAX; nothing cut off.  Fields
- * without a descriptor are passed over, as newer peers may send them.
+ * Held to: fields on the wire types of their descriptor; `string` at most MSG_STRING_MAX bytes of
+ * UTF-8 without control bytes; enum numbers known; nesting at most MSG_DEPTH_MAX; nothing cut off.
+ * Fields without a descriptor are passed over, as newer peers may send them.
  */
 #pragma once
 

@@ -62,7 +62,7 @@ int parse_bool(const char *s, bool *ret)
 	static const struct {
 		const char *word;
 		bool value;
-	} words[] = { { "0", false },  { "1", true },  { "false", false }, { "true", true },
+	} words[] = { { "0", false },  { "1", true },   { "false", false }, { "true", true },
 		      { "no", false }, { "yes", true }, { "off", false },   { "on", true } };
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
@@ -164,15 +164,14 @@ int parse_iso(const char *s, int64_t *ret_unix_ms)
 	return 0;
 }
 
-static int hex_digit(char c)
+static bool is_hex_digit(char c)
 {
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+static unsigned hex_value(char c)
+{
+	return c <= '9' ? (unsigned)(c - '0') : (unsigned)((c | 0x20) - 'a') + 10;
 }
 
 int parse_hex(const char *s, uint8_t *ret, size_t len)
@@ -180,10 +179,10 @@ int parse_hex(const char *s, uint8_t *ret, size_t len)
 	if (strnlen(s, 2 * len + 1) != 2 * len)
 		return -ERR_INVALID;
 	for (size_t i = 0; i < 2 * len; i++)
-		if (hex_digit(s[i]) < 0)
+		if (!is_hex_digit(s[i]))
 			return -ERR_INVALID;
 	for (size_t i = 0; i < len; i++)
-		ret[i] = (uint8_t)(hex_digit(s[2 * i]) << 4 | hex_digit(s[2 * i + 1]));
+		ret[i] = (uint8_t)(hex_value(s[2 * i]) << 4 | hex_value(s[2 * i + 1]));
 	return 0;
 }
 
@@ -198,7 +197,8 @@ void format_hex(const uint8_t *data, size_t len, char *ret)
 	ret[2 * len] = '\0';
 }
 
-/* Well-formed sequences of the Unicode standard, table 3-7: the second byte's range depends on the first. */
+/* Well-formed sequences of the Unicode standard, table 3-7: the second byte's range depends on the
+ * first. */
 static const struct utf8_row {
 	uint8_t first_min, first_max, second_min, second_max;
 	uint8_t len;
@@ -264,7 +264,7 @@ bool text_is_uuid(const char *s)
 	for (size_t i = 0; i < UUID_LEN; i++) {
 		bool is_dash = i == 8 || i == 13 || i == 18 || i == 23;
 
-		if (is_dash ? s[i] != '-' : hex_digit(s[i]) < 0)
+		if (is_dash ? s[i] != '-' : !is_hex_digit(s[i]))
 			return false;
 	}
 	return true;
@@ -315,7 +315,8 @@ static int base64_value(char c)
 	return at ? (int)(at - base64_digits) : -1;
 }
 
-/* Four digits to `count` bytes; the bits behind the last byte must be zero, so that each value has one spelling. */
+/* Four digits to `count` bytes; the bits behind the last byte must be zero, so that each value has
+ * one spelling. */
 static bool read_quad(const char *s, size_t count, uint8_t *ret)
 {
 	uint32_t v = 0;

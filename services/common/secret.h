@@ -14,6 +14,7 @@ struct secret {
 	size_t len;
 };
 
-struct secret *secret_new(const void *data, size_t len) BOX_MUST_CHECK; /* copies; data NULL: zeros */
+/* Copies; data NULL: zeros. */
+struct secret *secret_new(const void *data, size_t len) BOX_MUST_CHECK;
 void secret_free(struct secret *s);
 BOX_DEFINE_CLEANUP(struct secret *, secret_free)

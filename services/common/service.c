@@ -120,7 +120,8 @@ static void name_instance(struct service *s)
 	(void)snprintf(s->instance, sizeof(s->instance), "%s-%s", s->info->name, hex);
 }
 
-int service_init(struct service *s, const struct service_info *info, int argc, char **argv, void *cfg)
+int service_init(struct service *s, const struct service_info *info, int argc, char **argv,
+		 void *cfg)
 {
 	int r;
 

@@ -21,13 +21,13 @@
 #include "err.h"
 
 struct service_info {
-	const char *name;              /* "registry" */
+	const char *name; /* "registry" */
 	const struct cfg_row *rows;
 	size_t row_count;
 };
 struct service {
 	const struct service_info *info;
-	char instance[64];             /* "<name>-<8 hex>" */
+	char instance[64]; /* "<name>-<8 hex>" */
 	void *cfg;
 };
 /* Settings every service has (part of each table): CFG_LOG_LEVEL(struct x_cfg, log_level). */
@@ -36,8 +36,8 @@ struct service {
  * SIGTERM and SIGINT are blocked from here on in all threads (service_run waits for them), and SIGPIPE is
  * ignored: who starts children by exec restores both in between.
  */
-int service_init(struct service *s, const struct service_info *info, int argc, char **argv, void *cfg)
-	BOX_MUST_CHECK;
+int service_init(struct service *s, const struct service_info *info, int argc, char **argv,
+		 void *cfg) BOX_MUST_CHECK;
 /* Not dumpable, no core, no new privileges, umask 077; call before the first foreign byte. */
 void service_harden(void);
 /*
@@ -46,8 +46,8 @@ void service_harden(void);
  * Landlock (logged).  Sockets stay free.  Binds the calling thread and those it starts: call it before threads.
  * A file among read_only that may be executed stays executable.
  */
-int service_confine(const char *const *read_only, const char *const *read_write, struct err *err)
-	BOX_MUST_CHECK;
+int service_confine(const char *const *read_only, const char *const *read_write,
+		    struct err *err) BOX_MUST_CHECK;
 /* Tells the supervisor and the log that we answer (writes READY=1 to the descriptor in NOTIFY_FD, if any);
  * waits for SIGTERM or SIGINT. */
 int service_run(struct service *s) BOX_MUST_CHECK;

@@ -1,6 +1,6 @@
 /*
- * Runs a fuzz target without libFuzzer: replays the corpus, then mutates it from a fixed seed for a bounded number
- * of rounds.  The same bytes on every machine, so a failure repeats.
+ * Runs a fuzz target without libFuzzer: replays the corpus, then mutates it from a fixed seed for a
+ * bounded number of rounds.  The same bytes on every machine, so a failure repeats.
  */
 #include <dirent.h>
 #include <stdbool.h>

@@ -1,4 +1,5 @@
-/* What the scanner takes, the tree library takes too (but for what it cannot hold), and the pieces fit. */
+/* What the scanner takes, the tree library takes too (but for what it cannot hold), and the pieces
+ * fit. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,5 @@
-/* The first byte chooses the type, the rest is the wire.  What is unpacked packs again and stays good. */
+/* The first byte chooses the type, the rest is the wire.  What is unpacked packs again and stays
+ * good. */
 #include <stdint.h>
 #include <string.h>
 #include "err.h"
@@ -10,10 +11,14 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 static const ProtobufCMessageDescriptor *const types[] = {
-	&mcpbox__v1__request__descriptor,	    &mcpbox__v1__reply__descriptor,
-	&mcpbox__v1__server__descriptor,	    &mcpbox__v1__permit__descriptor,
-	&mcpbox__v1__status__descriptor,	    &mcpbox__v1__execute_request__descriptor,
-	&mcpbox__v1__ship_records_request__descriptor, &mcpbox__v1__grant__descriptor,
+	&mcpbox__v1__request__descriptor,
+	&mcpbox__v1__reply__descriptor,
+	&mcpbox__v1__server__descriptor,
+	&mcpbox__v1__permit__descriptor,
+	&mcpbox__v1__status__descriptor,
+	&mcpbox__v1__execute_request__descriptor,
+	&mcpbox__v1__ship_records_request__descriptor,
+	&mcpbox__v1__grant__descriptor,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)

@@ -16,8 +16,9 @@ struct settings {
 	bool is_open;
 };
 
-#define ROW(name, kind, field, fallback, min, max, flags)                                          \
-	CFG(struct settings, "TEST_" name, kind, field, fallback, min, max, flags, "what " name " is")
+#define ROW(name, kind, field, fallback, min, max, flags)                          \
+	CFG(struct settings, "TEST_" name, kind, field, fallback, min, max, flags, \
+	    "what " name " is")
 
 static const struct cfg_row rows[] = {
 	ROW("NAME", CFG_STRING, name, NULL, 1, 8, 0),
@@ -31,8 +32,8 @@ static const struct cfg_row rows[] = {
 
 static int clean(void **state)
 {
-	static const char *const names[] = { "TEST_NAME", "TEST_PASSWORD", "TEST_PASSWORD_FILE",
-					     "TEST_PORT", "TEST_TIMEOUT",  "TEST_LIMIT",
+	static const char *const names[] = { "TEST_NAME", "TEST_PASSWORD",   "TEST_PASSWORD_FILE",
+					     "TEST_PORT", "TEST_TIMEOUT",    "TEST_LIMIT",
 					     "TEST_OPEN", "MCPBOX_LOG_LEVEL" };
 
 	(void)state;

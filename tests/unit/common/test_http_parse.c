@@ -118,7 +118,10 @@ static void matches_patterns(void **state)
 	}
 }
 
-#define HOST { "Host", "x" }
+#define HOST                \
+	{                   \
+		"Host", "x" \
+	}
 
 static void judges_framing(void **state)
 {

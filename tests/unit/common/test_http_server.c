@@ -18,7 +18,7 @@ static struct http_server *server;
 static struct http_stream *stream;
 static sem_t entered, may_leave, was_gone;
 
-/* ---- handlers ------------------------------------------------------------------------------------ */
+/* ---- handlers ---- */
 
 static void handle_hello(struct http_request *rq, void *service, const void *arg)
 {
@@ -132,7 +132,7 @@ static const struct http_config config = {
 	.headers = headers,
 };
 
-/* ---- a client that says what it wants -------------------------------------------------------------- */
+/* ---- a client that says what it wants ---- */
 
 static int dial(void)
 {
@@ -160,7 +160,7 @@ static void say_text(int fd, const char *text)
 /* Reads until `needle` was seen (true) or the connection ended (false); got keeps all. */
 static bool hear(int fd, struct buf *got, const char *needle)
 {
-	while (!needle || !memmem(got->data, got->len, needle, strlen(needle))) {
+	while (!needle || !got->len || !memmem(got->data, got->len, needle, strlen(needle))) {
 		uint8_t *room = buf_grow(got, 65536);
 		ssize_t n;
 
@@ -197,8 +197,9 @@ static bool answers(const char *text, const char *status)
 
 static void answers_with_its_headers(void **state)
 {
-	BOX_CLEANUP(mem_freep) char *got =
-		ask("GET /hello HTTP/1.1\r\nHost: x\r\n" END, strlen("GET /hello HTTP/1.1\r\nHost: x\r\n" END));
+	BOX_CLEANUP(mem_freep)
+	char *got = ask("GET /hello HTTP/1.1\r\nHost: x\r\n" END,
+			strlen("GET /hello HTTP/1.1\r\nHost: x\r\n" END));
 
 	(void)state;
 	assert_non_null(strstr(got, "HTTP/1.1 200 OK\r\n"));
@@ -222,7 +223,8 @@ static void keeps_the_connection(void **state)
 	}
 	/* Two at once: the second is not lost. */
 	buf_clear(&got);
-	say_text(fd, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\nGET /nothing HTTP/1.1\r\nHost: x\r\n" END);
+	say_text(fd,
+		 "GET /hello HTTP/1.1\r\nHost: x\r\n\r\nGET /nothing HTTP/1.1\r\nHost: x\r\n" END);
 	assert_false(hear(fd, &got, NULL));
 	assert_non_null(strstr(buf_str(&got), "hello"));
 	assert_non_null(strstr(buf_str(&got), "404"));
@@ -230,22 +232,24 @@ static void keeps_the_connection(void **state)
 
 static void gives_params_query_and_body(void **state)
 {
-	static const char text[] = "POST /echo/a%20b?q=x%0d%0aY:+1 HTTP/1.1\r\nHost: x\r\n"
-				   "Content-Type: application/json\r\nContent-Length: 7\r\n" END
-				   "[1,2,3]";
+	static const char text[] =
+		"POST /echo/a%20b?q=x%0d%0aY:+1 HTTP/1.1\r\nHost: x\r\n"
+		"Content-Type: application/json\r\nContent-Length: 7\r\n" END "[1,2,3]";
 	BOX_CLEANUP(mem_freep) char *got = ask(text, sizeof(text) - 1);
 
 	(void)state;
 	assert_non_null(strstr(got, "HTTP/1.1 201 "));
 	assert_non_null(strstr(got, "\r\nX-Id: a b\r\n"));
-	assert_non_null(strstr(got, "\r\nX-Query: x  Y: 1\r\n")); /* no header of the sender's choice */
+	assert_non_null(
+		strstr(got, "\r\nX-Query: x  Y: 1\r\n")); /* no header of the sender's choice */
 	assert_non_null(strstr(got, "\r\n\r\n[1,2,3]"));
 }
 
 static void reads_chunks_and_large_bodies(void **state)
 {
-	static const char chunks[] = "POST /echo/1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-				     "Transfer-Encoding: chunked\r\n\r\n3\r\n[1,\r\n2\r\n2]\r\n0\r\n\r\n";
+	static const char chunks[] =
+		"POST /echo/1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+		"Transfer-Encoding: chunked\r\n\r\n3\r\n[1,\r\n2\r\n2]\r\n0\r\n\r\n";
 	struct buf text BOX_CLEANUP(buf_done) = BUF_INIT(200000);
 	BOX_CLEANUP(mem_freep) char *chunked = ask(chunks, sizeof(chunks) - 1);
 	BOX_CLEANUP(mem_freep) char *large = NULL;
@@ -268,20 +272,24 @@ static void refuses_by_status(void **state)
 		{ "GET /nothing HTTP/1.1\r\nHost: x\r\n" END, "404" },
 		{ "PUT /hello HTTP/1.1\r\nHost: x\r\n" END, "405" },
 		{ "POST /hello HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-		  "Content-Length: 17\r\n" END "12345678901234567", "413" },
+		  "Content-Length: 17\r\n" END "12345678901234567",
+		  "413" },
 		{ "POST /hello HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-		  "Transfer-Encoding: chunked\r\n\r\n11\r\n12345678901234567\r\n0\r\n\r\n", "413" },
+		  "Transfer-Encoding: chunked\r\n\r\n11\r\n12345678901234567\r\n0\r\n\r\n",
+		  "413" },
 		{ "GET /hello HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n" END "1", "413" },
 		{ "POST /hello HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n" END "1", "415" },
 		{ "POST /hello HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n"
-		  "Content-Length: 1\r\n" END "1", "415" },
+		  "Content-Length: 1\r\n" END "1",
+		  "415" },
 		{ "POST /hello HTTP/1.1\r\nHost: x\r\n" END, "200" },
 		{ "GET /hello HTTP/1.1\r\nHost: evil\r\n" END, "403" },
 		{ "GET /nothing HTTP/1.1\r\nHost: evil\r\n" END, "403" },
 		{ "GET /silent HTTP/1.1\r\nHost: x\r\n" END, "500" },
 		{ "GET /hello/../hello HTTP/1.1\r\nHost: x\r\n" END, "400" },
 		{ "GET /hello?%zz HTTP/1.1\r\nHost: x\r\n" END, "400" },
-		{ "GET /hello HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+		{ "GET /hello HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: "
+		  "Upgrade\r\n\r\n",
 		  "400" },
 		{ "GET /deep HTTP/1.1\r\nHost: x\r\n" END, "200" },
 	};
@@ -291,7 +299,8 @@ static void refuses_by_status(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		if (!answers(rows[i].text, rows[i].status))
 			fail_msg("not %s: %s", rows[i].status, rows[i].text);
-	got = ask("PUT /hello HTTP/1.1\r\nHost: x\r\n" END, strlen("PUT /hello HTTP/1.1\r\nHost: x\r\n" END));
+	got = ask("PUT /hello HTTP/1.1\r\nHost: x\r\n" END,
+		  strlen("PUT /hello HTTP/1.1\r\nHost: x\r\n" END));
 	assert_non_null(strstr(got, "\r\nAllow: GET, POST\r\n"));
 }
 
@@ -303,9 +312,10 @@ static void explains_refusals_as_problems(void **state)
 	(void)state;
 	assert_non_null(strstr(got, "HTTP/1.1 409 Conflict\r\n"));
 	assert_non_null(strstr(got, "Content-Type: application/problem+json\r\n"));
-	assert_string_equal(strstr(got, "\r\n\r\n") + 4,
-			    "{\"detail\":\"it \\\"moved\\\" on\",\"code\":\"stale\",\"field\":\"revision\","
-			    "\"hint\":\"read it again\",\"current\":{\"revision\":2}}");
+	assert_string_equal(
+		strstr(got, "\r\n\r\n") + 4,
+		"{\"detail\":\"it \\\"moved\\\" on\",\"code\":\"stale\",\"field\":\"revision\","
+		"\"hint\":\"read it again\",\"current\":{\"revision\":2}}");
 }
 
 #define POST  "POST /hello HTTP/1.1\r\n"
@@ -316,8 +326,10 @@ static void explains_refusals_as_problems(void **state)
 static void answers_smuggled_requests_once(void **state)
 {
 	static const char *const rows[] = {
-		POST "Host: x\r\n" JSON_ "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" INNER,
-		POST "Host: x\r\n" JSON_ "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n" INNER,
+		POST "Host: x\r\n" JSON_
+		     "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" INNER,
+		POST "Host: x\r\n" JSON_
+		     "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n" INNER,
 		POST "Host: x\r\n" JSON_ "Content-Length: 0\r\nContent-Length: 35\r\n\r\n" INNER,
 		POST "Host: x\r\n" JSON_ "Content-Length: 0\r\nContent-Length: 0\r\n\r\n" INNER,
 		POST "Host: x\r\n" JSON_ "Content-Length: 0abc\r\n\r\n" INNER,
@@ -329,9 +341,12 @@ static void answers_smuggled_requests_once(void **state)
 		POST "Host: x\r\n" JSON_ "Content-Length: 9223372036854775807\r\n\r\n" INNER,
 		POST "Host: x\r\n" JSON_ "Content-Length: 18446744073709551616\r\n\r\n" INNER,
 		POST "Host: x\r\n" JSON_ "Transfer-Encoding: identity\r\n\r\n" INNER,
-		POST "Host: x\r\n" JSON_ "Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" INNER,
+		POST
+		"Host: x\r\n" JSON_
+		"Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" INNER,
 		POST "Host: x\r\n" JSON_ "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" INNER,
-		POST "Host: x\r\n" JSON_ "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n" INNER,
+		POST "Host: x\r\n" JSON_
+		     "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n" INNER,
 		POST "Host: x\r\n" JSON_ "Transfer-Encoding:\vchunked\r\n\r\n0\r\n\r\n" INNER,
 		POST "Host: x\r\n" JSON_ "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" INNER,
 		POST "Host: x\r\n" JSON_ "Content-Length : 35\r\n\r\n" INNER,
@@ -346,7 +361,7 @@ static void answers_smuggled_requests_once(void **state)
 		POST "Host: x\r\nBad Name: 1\r\n\r\n" INNER,
 		POST "Host: x\r\n: 1\r\n\r\n" INNER,
 		POST "Host: x\r\n" JSON_ "Content-Length: 17\r\n\r\n" INNER,
-		"POST /hello HTTP/1.2\r\nHost: x\r\n\r\n" INNER,
+		("POST /hello HTTP/1.2\r\nHost: x\r\n\r\n" INNER),
 	};
 
 	(void)state;
@@ -356,12 +371,14 @@ static void answers_smuggled_requests_once(void **state)
 
 		if (first && strstr(first + 1, "HTTP/1.1 "))
 			fail_msg("two answers: %s", rows[i]);
-		if (first && strncmp(first + 9, "200", 3) == 0 && !strstr(rows[i], "chunked\r\n\r\n0"))
+		if (first && strncmp(first + 9, "200", 3) == 0 &&
+		    !strstr(rows[i], "chunked\r\n\r\n0"))
 			fail_msg("taken as good: %s", rows[i]);
 	}
 }
 
-/* The parser drops what follows its 64th header: here a length that makes the second request a body. */
+/* The parser drops what follows its 64th header: here a length that makes the second request a
+ * body. */
 static void notices_dropped_headers(void **state)
 {
 	for (unsigned count = 60; count < 70; count++) {

@@ -106,8 +106,8 @@ static void refuses_to_load_what_a_tree_would_change(void **state)
 
 static void finds_raw_members(void **state)
 {
-	static const char text[] =
-		" {\"x\":{\"id\":1}, \"\\u0069d\" : 12345678901234567890 ,\"params\":{ \"a\" : [1] }}";
+	static const char text[] = " {\"x\":{\"id\":1}, \"\\u0069d\" : 12345678901234567890 "
+				   ",\"params\":{ \"a\" : [1] }}";
 	static const char *const names[] = { "id", "params", "method" };
 	struct json_span s[3];
 
@@ -123,7 +123,8 @@ static void finds_raw_members(void **state)
 static void refuses_members_that_occur_twice(void **state)
 {
 	static const char *const names[] = { "id" };
-	static const char twice[] = "{\"id\":1,\"\\u0069d\":2}", other[] = "{\"x\":1,\"x\":2,\"id\":3}";
+	static const char twice[] = "{\"id\":1,\"\\u0069d\":2}",
+			  other[] = "{\"x\":1,\"x\":2,\"id\":3}";
 	struct json_span s[1];
 	struct err err = { 0 };
 
@@ -193,8 +194,7 @@ static void writes_strings_that_are_always_valid(void **state)
 
 	(void)state;
 	json_add_string(&b, text, sizeof(text)); /* with its NUL */
-	assert_string_equal(buf_str(&b),
-			    "\"a\\\"\\\\\\n\\u0001\xef\xbf\xbd\xc3\xa9\x7f\\u0000\"");
+	assert_string_equal(buf_str(&b), "\"a\\\"\\\\\\n\\u0001\xef\xbf\xbd\xc3\xa9\x7f\\u0000\"");
 	assert_int_equal(json_scan(b.data, b.len, NULL), 0);
 }
 

@@ -16,7 +16,8 @@ static void reads_each_kind_of_field(void **state)
 	BOX_CLEANUP(msg_freep) create_tool *m = NULL;
 	struct err err = { 0 };
 	static const char text[] =
-		"{\"server_id\":\"s1\",\"name\":\"add\",\"python_code\":\"async def main():\\n\\treturn 1\","
+		"{\"server_id\":\"s1\",\"name\":\"add\",\"python_code\":\"async def "
+		"main():\\n\\treturn 1\","
 		"\"timeout_ms\":5000,\"limits\":{ \"memory_mb\" : 1.50 },\"title\":null,"
 		"\"code_dependencies\":[\"json\",\"re\"]}";
 
@@ -87,9 +88,9 @@ static void takes_no_text_for_an_empty_object(void **state)
 	BOX_CLEANUP(msg_freep) ProtobufCMessage *m = NULL;
 
 	(void)state;
-	assert_int_equal(json_to_msg(&mcpbox__v1__create_tool_request__descriptor, NULL, 0, NULL,
-				     &m, NULL),
-			 0);
+	assert_int_equal(
+		json_to_msg(&mcpbox__v1__create_tool_request__descriptor, NULL, 0, NULL, &m, NULL),
+		0);
 	assert_string_equal(((create_tool *)m)->name, "");
 }
 
@@ -112,7 +113,8 @@ static void reads_nested_and_repeated_messages(void **state)
 	BOX_CLEANUP(msg_freep) PB(Status) *none = NULL;
 	static const char text[] =
 		"{\"registry\":\"2026-11-22T16:00:00.123Z\",\"instances\":[{\"role\":\"gateway\","
-		"\"instance\":\"gateway-1\",\"draining\":true},{\"role\":\"egress\",\"layers\":[1, 2]}],"
+		"\"instance\":\"gateway-1\",\"draining\":true},{\"role\":\"egress\",\"layers\":[1, "
+		"2]}],"
 		"\"audit_seq\":18446744073709551615}";
 	struct err err = { 0 };
 
@@ -126,17 +128,19 @@ static void reads_nested_and_repeated_messages(void **state)
 	assert_true(m->registry_unix_ms == 1795363200123);
 	assert_true(m->audit_seq == UINT64_MAX);
 
-	assert_int_equal(read_as(&mcpbox__v1__status__descriptor,
-				 "{\"instances\":[{\"role\":\"gateway\"},{\"role\":\"unspecified\"}]}",
-				 &none, &err),
-			 -ERR_INVALID);
+	assert_int_equal(
+		read_as(&mcpbox__v1__status__descriptor,
+			"{\"instances\":[{\"role\":\"gateway\"},{\"role\":\"unspecified\"}]}",
+			&none, &err),
+		-ERR_INVALID);
 	assert_string_equal(err.field, "role");
 }
 
 static void writes_what_it_read(void **state)
 {
 	static const char text[] =
-		"{\"server_id\":\"s1\",\"name\":\"add\",\"python_code\":\"\",\"description\":\"\xc3\xa9\\\"\","
+		"{\"server_id\":\"s1\",\"name\":\"add\",\"python_code\":\"\",\"description\":"
+		"\"\xc3\xa9\\\"\","
 		"\"timeout_ms\":null,\"limits\":{\"memory_mb\":1.50},\"input_schema\":null,"
 		"\"output_schema\":null,\"title\":\"\",\"annotations\":null,"
 		"\"code_dependencies\":[\"json\"]";
@@ -170,7 +174,7 @@ static void indents_as_python_does(void **state)
 static void writes_times_hashes_enums_and_absence(void **state)
 {
 	PB(Instance) instance = MCPBOX__V1__INSTANCE__INIT;
-	PB(Instance) *list[] = { &instance };
+	PB(Instance) * list[] = { &instance };
 	PB(Status) status = MCPBOX__V1__STATUS__INIT;
 	PB(Blob) blob = MCPBOX__V1__BLOB__INIT;
 	PB(Server) server = MCPBOX__V1__SERVER__INIT;
@@ -225,7 +229,8 @@ static void sets_scalars_from_paths_and_queries(void **state)
 	assert_int_equal(json_set_from_text(&m->base, "revision", "-7", NULL), 0);
 	assert_true(m->revision == -7);
 
-	assert_int_equal(read_as(&mcpbox__v1__list_servers_request__descriptor, "{}", &list, NULL), 0);
+	assert_int_equal(read_as(&mcpbox__v1__list_servers_request__descriptor, "{}", &list, NULL),
+			 0);
 	assert_int_equal(json_set_from_text(&list->base, "page", "2", NULL), 0);
 	assert_int_equal(list->page, 2);
 	assert_int_equal(json_set_from_text(&list->base, "page", "two", &err), -ERR_INVALID);

@@ -49,22 +49,52 @@ static void judges_the_wire(void **state)
 		size_t len;
 		bool is_good;
 	} rows[] = {
-		{ "a name", "\x12\x02" "ab", 4, true },
-		{ "a hidden NUL", "\x12\x03" "a\0b", 5, false },
-		{ "a control byte", "\x12\x02" "a\n", 4, false },
+		{ "a name",
+		  "\x12\x02"
+		  "ab",
+		  4, true },
+		{ "a hidden NUL",
+		  "\x12\x03"
+		  "a\0b",
+		  5, false },
+		{ "a control byte",
+		  "\x12\x02"
+		  "a\n",
+		  4, false },
 		{ "bad UTF-8", "\x12\x01\xff", 3, false },
-		{ "a NUL in bytes", "\x1a\x03" "a\0b", 5, true },
-		{ "a string cut off", "\x12\x05" "ab", 4, false },
+		{ "a NUL in bytes",
+		  "\x1a\x03"
+		  "a\0b",
+		  5, true },
+		{ "a string cut off",
+		  "\x12\x05"
+		  "ab",
+		  4, false },
 		{ "a string as number", "\x10\x01", 2, false },
-		{ "a number as string", "\x32\x01" "a", 3, false },
-		{ "a nested name", "\x4a\x04\x12\x02" "ab", 6, true },
-		{ "a nested hidden NUL", "\x4a\x04\x12\x02" "a\0", 6, false },
-		{ "an unknown field", "\xf8\x3f\x01\x12\x01" "a", 6, true },
+		{ "a number as string",
+		  "\x32\x01"
+		  "a",
+		  3, false },
+		{ "a nested name",
+		  "\x4a\x04\x12\x02"
+		  "ab",
+		  6, true },
+		{ "a nested hidden NUL",
+		  "\x4a\x04\x12\x02"
+		  "a\0",
+		  6, false },
+		{ "an unknown field",
+		  "\xf8\x3f\x01\x12\x01"
+		  "a",
+		  6, true },
 		{ "a group", "\x13", 1, false },
 		{ "field number 0", "\x02\x00", 2, false },
-		{ "a varint without end", "\x30\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80", 12, false },
-		{ "a varint beyond 64 bits", "\x30\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f", 11, false },
-		{ "a length beyond the end", "\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11, false },
+		{ "a varint without end", "\x30\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80", 12,
+		  false },
+		{ "a varint beyond 64 bits", "\x30\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f", 11,
+		  false },
+		{ "a length beyond the end", "\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11,
+		  false },
 	};
 
 	(void)state;
@@ -82,7 +112,8 @@ static void refuses_unknown_enum_numbers(void **state)
 	assert_int_equal(msg_check(type, "\x40\x63", 2), -ERR_INVALID);
 	assert_int_equal(msg_check(type, "\x3a\x02\x02\x03", 4), 0); /* audience, packed */
 	assert_int_equal(msg_check(type, "\x3a\x02\x02\x63", 4), -ERR_INVALID);
-	assert_int_equal(msg_check(type, "\x40\x81\x80\x80\x80\x10", 6), -ERR_INVALID); /* 2^32 + 1 */
+	assert_int_equal(msg_check(type, "\x40\x81\x80\x80\x80\x10", 6),
+			 -ERR_INVALID); /* 2^32 + 1 */
 }
 
 static void bounds_strings(void **state)

@@ -11,11 +11,11 @@ static void reads_whole_numbers_only(void **state)
 		bool is_good;
 		uint64_t value;
 	} rows[] = {
-		{ "0", true, 0 },     { "18446744073709551615", true, UINT64_MAX },
-		{ "007", true, 7 },   { "18446744073709551616", false, 0 },
-		{ "", false, 0 },     { " 1", false, 0 },
-		{ "1 ", false, 0 },   { "+1", false, 0 },
-		{ "-1", false, 0 },   { "0x1", false, 0 },
+		{ "0", true, 0 },    { "18446744073709551615", true, UINT64_MAX },
+		{ "007", true, 7 },  { "18446744073709551616", false, 0 },
+		{ "", false, 0 },    { " 1", false, 0 },
+		{ "1 ", false, 0 },  { "+1", false, 0 },
+		{ "-1", false, 0 },  { "0x1", false, 0 },
 		{ "1e3", false, 0 },
 	};
 
@@ -136,9 +136,12 @@ static void holds_names_to_their_pattern(void **state)
 		const char *text;
 		bool is_good;
 	} rows[] = {
-		{ "a", true },	{ "get_forecast2", true }, { "a_1", true },  { "", false },
-		{ "A", false }, { "1a", false },	   { "_a", false },  { "a_", false },
-		{ "a__b", false }, { "a-b", false },	   { "a b", false }, { "\xc3\xa4", false },
+		{ "a", true },     { "get_forecast2", true },
+		{ "a_1", true },   { "", false },
+		{ "A", false },    { "1a", false },
+		{ "_a", false },   { "a_", false },
+		{ "a__b", false }, { "a-b", false },
+		{ "a b", false },  { "\xc3\xa4", false },
 	};
 	char longest[62];
 
@@ -159,10 +162,11 @@ static void holds_names_to_their_pattern(void **state)
 static void writes_and_reads_base64(void **state)
 {
 	static const char *const rows[][2] = {
-		{ "", "" },	    { "f", "Zg==" },	{ "fo", "Zm8=" },
+		{ "", "" },        { "f", "Zg==" },        { "fo", "Zm8=" },
 		{ "foo", "Zm9v" }, { "foob", "Zm9vYg==" }, { "\xff\xfe\xfd", "//79" },
 	};
-	static const char *const bad[] = { "Zg=", "Zg", "Z===", "Zh==", "Zm9=", "Zg==Zg==", "Zm 9", "====" };
+	static const char *const bad[] = { "Zg=",  "Zg",       "Z===", "Zh==",
+					   "Zm9=", "Zg==Zg==", "Zm 9", "====" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
