@@ -18,10 +18,16 @@ static bool is_endpoint(const char *path)
 	return strncmp(path, "/mcp", 4) == 0 && (path[4] == '\0' || path[4] == '/');
 }
 
+/* text: a constant without anything that JSON escapes.  The error has no id: nothing was read yet. */
 static bool refuse(struct http_request *rq, int status, const char *text)
 {
+	char body[160];
+	int len = snprintf(body, sizeof(body),
+			   "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32600,\"message\":\"%s\"}}",
+			   text);
+
 	metrics_count(METRIC_REQUESTS_REFUSED);
-	http_respond(rq, status, "text/plain; charset=utf-8", text, strlen(text));
+	http_respond(rq, status, "application/json", body, (size_t)len);
 	return false;
 }
 
@@ -32,9 +38,9 @@ static bool guard_origin(struct http_request *rq, const struct gateway *gw)
 	const char *origin = http_header(rq, "Origin");
 
 	if (!origin_host_allowed(&gw->origins, host))
-		return refuse(rq, 403, "Forbidden: unknown Host\n");
+		return refuse(rq, 403, "Forbidden: unknown Host");
 	if (http_header_count(rq, "Origin") > 1 || !origin_allowed(&gw->origins, origin, host))
-		return refuse(rq, 403, "Forbidden: unknown Origin\n");
+		return refuse(rq, 403, "Forbidden: unknown Origin");
 	if (origin) {
 		http_add_header(rq, "Access-Control-Allow-Origin", origin);
 		http_add_header(rq, "Access-Control-Expose-Headers",
@@ -53,7 +59,7 @@ static bool guard_method(struct http_request *rq)
 			return true;
 	}
 	http_add_header(rq, "Allow", METHODS);
-	return refuse(rq, 405, "Method Not Allowed\n");
+	return refuse(rq, 405, "Method Not Allowed");
 }
 
 static bool guard_rate(struct http_request *rq, const struct gateway *gw)
@@ -65,7 +71,7 @@ static bool guard_rate(struct http_request *rq, const struct gateway *gw)
 		return true;
 	(void)snprintf(seconds, sizeof(seconds), "%" PRIu32, wait_s);
 	http_add_header(rq, "Retry-After", seconds);
-	return refuse(rq, 429, "Too Many Requests\n");
+	return refuse(rq, 429, "Too Many Requests");
 }
 
 static bool guard(struct http_request *rq, void *service)
