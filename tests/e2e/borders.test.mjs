@@ -41,7 +41,7 @@ const adminRows = [
   ['wrong types', 'POST', '/auth/login', '{"username":7,"password":[]}', 422],
   ['a missing member', 'POST', '/auth/login', '{"username":"ada"}', 422],
   ['invalid UTF-8', 'POST', '/auth/login', Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]), 422],
-  ['too deep', 'POST', '/auth/login', deep(10_000), 422],
+  ['too deep', 'POST', '/auth/login', deep(1000), 422],
   ['wrong credentials', 'POST', '/auth/login', '{"username":"nobody","password":"correct horse battery"}', 401],
   ['no credentials', 'GET', '/api/servers', undefined, 401],
   ['a bad token', 'GET', '/api/servers', undefined, 401, { authorization: 'Bearer nonsense' }],

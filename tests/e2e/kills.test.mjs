@@ -100,6 +100,15 @@ describe('a part is killed during a stream of calls', { timeout: 600_000 }, () =
     }
   };
 
+  // Every service, the database too, is back without help.
+  async function healthy(timeoutMs = 20_000) {
+    const end = Date.now() + timeoutMs;
+    while (instance.run('status').status !== 0) {
+      assert.ok(Date.now() < end, `not healthy: ${instance.run('status').stdout}`);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+
   const pids = () => Object.fromEntries(instance.status().services.map(({ name, pid }) => [name, pid]));
 
   async function recorded(answered) {
@@ -123,6 +132,7 @@ describe('a part is killed during a stream of calls', { timeout: 600_000 }, () =
       process.kill(before[victim], 'SIGKILL');
       await answersAfter(running, 20);
       await works();
+      await healthy();
       await answersAfter(running, 20);
       const answers = await running.stop();
 
