@@ -490,9 +490,8 @@ static int raw_end(struct raw *raw)
 	r = nng_aio_result(raw->aio);
 	if (r == 0)
 		nng_msg_free(nng_aio_get_msg(raw->aio));
+	/* The socket stays open: nng_close while its peer goes away may hang (nng#1543). */
 	nng_aio_free(raw->aio);
-	(void)nng_ctx_close(raw->ctx);
-	(void)nng_close(raw->socket);
 	return r;
 }
 
