@@ -1,5 +1,6 @@
 #include "pool.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -9,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -64,16 +64,41 @@ static void signal_fd(int fd)
 /* ---- starting and losing a worker (manager thread, lock held)
  * ------------------------------------- */
 
-/* Where user namespaces are missing the thread limit counts the whole uid: what is there already
- * comes on top. */
+/* Threads of this uid in one process, from its status file; 0 when it is another's or gone. */
+static uint32_t count_process_tasks(const char *pid)
+{
+	char path[64], line[256];
+	unsigned uid = ~0u, threads = 0;
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "/proc/%.20s/status", pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		(void)sscanf(line, "Uid: %u", &uid);
+		(void)sscanf(line, "Threads: %u", &threads);
+	}
+	if (f)
+		(void)fclose(f);
+	return uid == geteuid() ? threads : 0;
+}
+
+/*
+ * Where user namespaces are missing the kernel counts threads for the whole uid: a limit on them must leave room
+ * for those that are there already.
+ */
 static uint32_t count_uid_tasks(void)
 {
-	struct rlimit limit;
+	DIR *dir = opendir("/proc");
+	const struct dirent *entry;
+	uint32_t tasks = 0;
 
-	/* The limit itself is the only bound that always holds; counting /proc would race. */
-	if (getrlimit(RLIMIT_NPROC, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
-		return 512;
-	return limit.rlim_cur < 512 ? (uint32_t)limit.rlim_cur : 512;
+	while (dir && (entry = readdir(dir)))
+		tasks += entry->d_name[0] >= '1' && entry->d_name[0] <= '9'
+				 ? count_process_tasks(entry->d_name)
+				 : 0;
+	if (dir)
+		(void)closedir(dir);
+	return tasks;
 }
 
 static int send_config(const struct pool *p, const struct pool_worker *w)

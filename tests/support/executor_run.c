@@ -120,9 +120,11 @@ static void read_job(struct order *o)
 	o->arguments = dump(tree, "arguments", &o->job.arguments);
 	o->input_schema = dump(tree, "input_schema", &o->job.input_schema);
 	o->output_schema = dump(tree, "output_schema", &o->job.output_schema);
-	json_array_foreach(json_object_get(tree, "modules"), i, name) {
+	json_array_foreach(json_object_get(tree, "modules"), i, name)
+	{
 		if (i < ARRAY_LEN(o->modules))
-			o->modules[o->job.module_count++] = (char *)(uintptr_t)json_string_value(name);
+			o->modules[o->job.module_count++] =
+				(char *)(uintptr_t)json_string_value(name);
 	}
 	o->job.limits = (struct job_limits){ .timeout_ms = number(tree, "timeout_ms"),
 					     .memory_mb = number(tree, "memory_mb"),
@@ -292,7 +294,8 @@ int main(int argc, char **argv)
 	config.runtime_dir = argv[2];
 	config.capacity = option_number(argc, argv, "--capacity", 8);
 	config.without = option_number(argc, argv, "--without", 0);
-	egress_socket = option(argc, argv, "--egress") ? argv[option(argc, argv, "--egress")] : NULL;
+	egress_socket =
+		option(argc, argv, "--egress") ? argv[option(argc, argv, "--egress")] : NULL;
 	if (pool_start(&config, &pool, &err) < 0) {
 		(void)fprintf(stderr, "%s\n", err.text);
 		return 1;

@@ -36,9 +36,10 @@ def preload(with_http):
 def run(payload):
     """One job: JSON bytes in, the answer frame's JSON bytes out.  Never raises but for lack of memory."""
     try:
-        job = _loads(payload)
-        if job["kind"] == "inspect":
-            return result.encode_inspection(schema.derive(job["code"]))
+        job = tool.Job(_loads(payload))
+        payload = None
+        if job.kind == "inspect":
+            return result.encode_inspection(schema.derive(job.code))
         return tool.run(job)
     except MemoryError:
         raise

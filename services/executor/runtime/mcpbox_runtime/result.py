@@ -78,7 +78,7 @@ def _mib(size):
 
 
 def _bounded(data, job):
-    limit = (job.get("result_kb") or DEFAULT_RESULT_KB) * 1024
+    limit = job.result_kb * 1024
     if len(data) > limit:
         limit_text = _mib(limit).replace(".0 ", " ")
         raise ResultTooLarge("result limit %s exceeded (%s)" % (limit_text, _mib(len(data))))
@@ -112,7 +112,7 @@ def encode(value, job):
     """The answer frame of a call that went well."""
     if _is_content(value):
         return _encode_content(value, job)
-    has_schema = bool(job.get("output_schema"))
+    has_schema = bool(job.output_schema)
     is_text = type(value) is str
     text = value if is_text else to_json(value)
     data = _bounded(_utf8(text), job)

@@ -16,6 +16,27 @@ DEFAULT_MODULES = tuple(
 )
 
 
+class Job:
+    """What came in the payload.  An object, so that a tool that looks at the frames below its own meets a name and
+    not the whole text."""
+
+    __slots__ = ("kind", "code", "lines", "arguments", "input_schema", "output_schema", "modules", "result_kb")
+
+    def __init__(self, fields):
+        self.kind = fields["kind"]
+        self.code = fields["code"]
+        self.lines = self.code.splitlines(True)
+        self.arguments = fields.get("arguments")
+        self.input_schema = fields.get("input_schema")
+        self.output_schema = fields.get("output_schema")
+        self.modules = tuple(fields.get("modules", ()))
+        self.result_kb = fields.get("result_kb") or result.DEFAULT_RESULT_KB
+
+    def needs_loop(self):
+        """Code that names asyncio or uses foreign modules may need an event loop."""
+        return "asyncio" in self.code or bool(set(self.modules) - set(DEFAULT_MODULES))
+
+
 def open_streams():
     """sys.stdout and sys.stderr over descriptors 1 and 2, line by line: what was printed before a call is
     killed is kept."""
@@ -31,9 +52,9 @@ def _namespace(job, values):
     sys.modules["tool"] = module  # dataclasses and typing look classes up by module
     space = module.__dict__
     space.update(
-        __builtins__=imports.make_builtins(DEFAULT_MODULES + tuple(job.get("modules", ()))),
+        __builtins__=imports.make_builtins(DEFAULT_MODULES + job.modules),
         __file__=SOURCE_FILE, arguments=values, json=json, datetime=datetime,
-        secrets=types.MappingProxyType({}), mcp=mcp_object.Mcp(), http=_http(job),
+        secrets=types.MappingProxyType({}), mcp=mcp_object.Mcp(), http=_http(),
     )
     return space
 
@@ -47,7 +68,7 @@ class _LazyHttp:
         return getattr(http_object.Http(), name)
 
 
-def _http(job):
+def _http():
     if "mcpbox_runtime.http_object" not in sys.modules:
         return _LazyHttp()
     from . import http_object
@@ -57,8 +78,7 @@ def _http(job):
 
 def _drive(coroutine, job):
     """Run the coroutine of main.  A loop costs 2 ms and more; it is made only for code that may need it."""
-    extra = set(job.get("modules", ())) - set(DEFAULT_MODULES)
-    if "asyncio" in job["code"] or extra:
+    if job.needs_loop():
         import asyncio
 
         # Left open and tasks left alone: the process ends as soon as the answer is out.
@@ -98,17 +118,13 @@ def _flush():
 
 
 def run(job):
-    source = job["code"]
-    lines = source.splitlines(True)
-    linecache.cache[SOURCE_FILE] = (len(source), None, lines, SOURCE_FILE)
+    linecache.cache[SOURCE_FILE] = (len(job.code), None, job.lines, SOURCE_FILE)
     try:
-        values = arguments.check(job["arguments"], job.get("input_schema"))
-        code = compile(source, SOURCE_FILE, "exec", dont_inherit=True)
+        values = arguments.check(job.arguments, job.input_schema)
         space = _namespace(job, values)
-        exec(code, space)
-        value = _call_main(space, job, values)
-        answer = result.encode(value, job)
+        exec(compile(job.code, SOURCE_FILE, "exec", dont_inherit=True), space)
+        answer = result.encode(_call_main(space, job, values), job)
     except BaseException as e:
-        answer = errors.answer(e, lines)
+        answer = errors.answer(e, job.lines)
     _flush()
     return answer
