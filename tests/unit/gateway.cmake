@@ -1,5 +1,11 @@
-foreach(file jsonrpc era origin negotiate session ratelimit redact param_headers)
+foreach(file jsonrpc era origin negotiate session ratelimit redact param_headers events catalog result)
 	box_unit_test(gateway ${file} LIBS gateway_pure)
+endforeach()
+box_unit_test(gateway executors
+	SOURCES ${CMAKE_SOURCE_DIR}/services/gateway/executors.c ${CMAKE_SOURCE_DIR}/services/gateway/thread.c)
+
+foreach(file jsonrpc era redact)
+	box_fuzz(${file} SERVICE gateway LIBS gateway_pure)
 endforeach()
 
 # For tests/integration/test_gateway.py: the gateway's peers on the bus.
