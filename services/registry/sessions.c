@@ -129,8 +129,12 @@ int auth_check_login(struct work *w, const void *message, struct err *err)
 {
 	const PB(LoginRequest) *in = message;
 	struct login *login = arena_alloc(&w->arena, sizeof(*login));
-	int r = find_user(w, in, login, err);
+	int r;
 
+	if (in->username[0] == '\0' || in->password.len == 0)
+		return err_set_field(err, ERR_INVALID, in->username[0] ? "password" : "username", NULL,
+				     "username and password are required");
+	r = find_user(w, in, login, err);
 	if (r < 0)
 		return r;
 	/* The same work for a name that does not exist, so that time tells nothing. */
@@ -198,6 +202,7 @@ int auth_login(struct work *w, const void *message, struct err *err)
 	const struct login *login = w->prepared;
 	int r;
 
+	work_act_as(w, in->username);
 	if (!login->is_right)
 		return refuse_login(w, in, err);
 	/* Guesses that ran beside each other may have filled the count meanwhile. */
@@ -214,6 +219,7 @@ static int refuse_refresh(struct work *w, struct bytes hash, struct err *err)
 
 	if (r == 0) {
 		r = store_session_delete(w->tx, s->id);
+		work_act_as(w, s->username);
 		work_audit(w, "auth.logout", "user", s->username, "ok",
 			   json_pack("{s:s, s:s}", "reason", "refresh token used twice", "remote",
 				     w->actor->remote));
@@ -278,9 +284,11 @@ int auth_logout(struct work *w, const void *message, struct err *err)
 	}
 	if (r < 0 && r != -ERR_NOT_FOUND)
 		return r;
-	if (who)
+	if (who) {
+		work_act_as(w, who);
 		work_audit(w, "auth.logout", "user", who, "ok",
 			   json_pack("{s:s}", "remote", w->actor->remote));
+	}
 	reply.message = pb_text("Logged out.");
 	work_answer(w, &reply.base);
 	return 0;

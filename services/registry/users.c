@@ -119,6 +119,7 @@ int auth_setup(struct work *w, const void *message, struct err *err)
 	r = store_user_create(w->tx, &user);
 	if (r < 0)
 		return r;
+	work_act_as(w, in->username);
 	work_audit(w, "auth.setup", "user", id, "ok",
 		   json_pack("{s:s, s:s}", "username", in->username, "remote", w->actor->remote));
 	reply.message = pb_text("The administrator is created; log in.");

@@ -210,6 +210,15 @@ void work_audit(struct work *w, const char *topic, const char *object_kind, cons
 	w->events_end = &e->next;
 }
 
+void work_act_as(struct work *w, const char *username)
+{
+	struct actor *a = arena_dup(&w->arena, w->actor, sizeof(*a));
+
+	(void)snprintf(a->name, sizeof(a->name), "%s", username);
+	(void)snprintf(a->via, sizeof(a->via), "rest");
+	w->actor = a;
+}
+
 /* The detail as the database will show it: that is what gets hashed. */
 static int normalise_events(struct work *w)
 {

@@ -81,6 +81,9 @@ void work_answer(struct work *w, const ProtobufCMessage *reply); /* packed at on
 void work_audit(struct work *w, const char *topic, const char *object_kind, const char *object_id,
 		const char *outcome, json_t *detail);
 
+/* From here on the rows speak of this person: whoever logs in is nobody before. */
+void work_act_as(struct work *w, const char *username);
+
 /* Run a change of the registry's own (a process joined, a tick). */
 int work_system(struct registry *reg, op_run *run, const void *in, struct err *err) BOX_MUST_CHECK;
 

@@ -1,0 +1,595 @@
+"""The real registry on a real PostgreSQL; the other services are played by tests/support/registry_ask.c."""
+
+import secrets
+import threading
+
+import pytest
+
+from registry_harness import Cluster, Refused, Registry
+
+CODE = "async def main():\n    return 1\n"
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    made = Cluster()
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def registry(cluster):
+    made = Registry(cluster)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def staffed(registry):
+    """With an executor and a logged-in administrator."""
+    registry.join_executor()
+    registry.log_in()
+    return registry
+
+
+def make_tool(registry, server="news", name="service_status", **more):
+    server_id = registry.llm("CREATE_SERVER", name=server)["id"]
+    tool_id = registry.llm("CREATE_TOOL", server_id=server_id, name=name, python_code=CODE, **more)["id"]
+    return server_id, tool_id
+
+
+def make_live(registry, **more):
+    server_id, tool_id = make_tool(registry, **more)
+    registry.llm("REQUEST_PUBLISH", tool_id=tool_id)
+    registry.admin("DECIDE_TOOL", tool_id=tool_id, action="approve")
+    registry.llm("START_SERVER", server_id=server_id)
+    return server_id, tool_id
+
+
+def published(registry):
+    for _ in range(5):
+        reply = registry.gateway("GET_TOOL_MAP")
+        if not reply["restart"]:
+            return {t["published_name"]: t for t in reply["tools"]}
+    raise AssertionError("the map never settled")
+
+
+# ---- the story -----------------------------------------------------------------------------------
+
+
+def test_tells_the_whole_life_of_a_tool_in_order(staffed):
+    r = staffed
+    assert r.asker.send({"do": "news"})["ok"]
+    server_id, tool_id = make_tool(r)
+    assert r.llm("VALIDATE_CODE", code=CODE)["has_main"]
+    with pytest.raises(Refused, match="status is draft") as refused:
+        r.llm("PREPARE_TEST", tool_id=tool_id)
+    assert "mcpbox_request_publish" in refused.value.text and "auto_approve" in refused.value.text
+    request = r.llm("REQUEST_NETWORK_ACCESS", tool_id=tool_id, host="Status.Example.com.", justification="it asks")
+    assert (request["host"], request["status"]) == ("status.example.com", "pending")
+    assert r.llm("REQUEST_PUBLISH", tool_id=tool_id, notes="please")["status"] == "pending_review"
+    assert r.llm("LIST_PENDING_REQUESTS")["summary"] == {"tools": 1, "modules": 0, "network": 1, "total": 2}
+    seen = r.admin("LIST_TOOL_APPROVALS")["items"][0]
+    assert seen["requested_hosts"] == ["status.example.com"]
+    decision = r.admin("DECIDE_TOOL", tool_id=tool_id, action="approve", content_hash=seen["content_hash"])
+    assert decision["status"] == "approved"
+    r.admin("DECIDE_NETWORK", request_id=request["request_id"], action="approve")
+    assert r.llm("START_SERVER", server_id=server_id)["registered_tools"] == 1
+    tool = published(r)["service_status"]
+    assert tool["version"] == 1 and len(tool["spec_hash"]) == 64 and tool["permit"]["key_id"] == 1
+    status = r.llm("GET_TOOL_STATUS", tool_id=tool_id)
+    assert (status["approval_status"], status["approved_by"], status["live_version"]) == ("approved", "anna", 1)
+    assert [n["status"] for n in status["network_access_requests"]] == ["approved"]
+
+    events = r.owner("LIST_AUDIT", limit=500)["events"]
+    assert [(e["topic"], e["outcome"]) for e in events] == [
+        ("instance.joined", "ok"), ("auth.setup", "ok"), ("auth.login", "ok"), ("server.created", "ok"),
+        ("tool.created", "ok"), ("tool.validated", "ok"), ("tool.tested", "refused"), ("host.requested", "ok"),
+        ("tool.submitted", "ok"), ("tool.approved", "ok"), ("host.approved", "ok"), ("server.started", "ok")]
+    assert [e["seq"] for e in events] == list(range(1, 13))
+    assert r.owner("VERIFY_AUDIT")["intact"]
+    for _ in range(2000):
+        heard = r.asker.send({"do": "heard"})["reply"]
+        if heard and heard[-1]["seq"] == 12:
+            break
+    assert heard == events[-len(heard):] and len(heard) >= 9
+
+
+def test_keeps_everything_over_a_kill(staffed):
+    r = staffed
+    make_live(r)
+    before = published(r)
+    r.kill()
+    r.start()
+    assert r.is_ready
+    assert published(r) == before, "the same permit, spec and grant"
+    assert r.owner("VERIFY_AUDIT")["intact"]
+
+
+# ---- rights --------------------------------------------------------------------------------------
+
+
+def test_no_gateway_can_decide(staffed):
+    r = staffed
+    _, tool_id = make_tool(r)
+    body = {"tool_id": tool_id, "action": "approve"}
+    for kind, secret in (("LOCAL", ""), ("USER", r.token), ("OWNER", ""), ("SYSTEM", "")):
+        with pytest.raises(Refused):
+            r.ask("gateway", kind, "DECIDE_TOOL", body, secret=secret)
+    assert r.llm("GET_TOOL", tool_id=tool_id)["tool"]["approval_status"] == "draft"
+
+
+def test_a_broken_admin_process_can_do_nothing_without_a_session(staffed):
+    r = staffed
+    _, tool_id = make_tool(r)
+    body = {"tool_id": tool_id, "action": "approve"}
+    for kind, code in (("SYSTEM", "denied"), ("LOCAL", "denied"), ("OWNER", "denied"), ("USER", "unauthenticated")):
+        with pytest.raises(Refused) as refused:
+            r.ask("admin", kind, "DECIDE_TOOL", body, secret="guessed", id="anna")
+        assert refused.value.code == code
+    refusals = [e for e in r.owner("LIST_AUDIT", topics=["tool.approved"], limit=500)["events"]]
+    assert [e["outcome"] for e in refusals] == ["refused"] * 3
+
+
+def test_remote_callers_edit_only_under_the_policy(staffed):
+    r = staffed
+    remote = dict(role="gateway", kind="MCP", msg="CREATE_SERVER", id="eve@example.com")
+    with pytest.raises(Refused, match="remote_tool_editing"):
+        r.ask(**remote, body={"name": "mine"})
+    r.admin("UPDATE_SECURITY_POLICY", remote_tool_editing="enabled")
+    server_id = r.ask(**remote, body={"name": "mine"})["id"]
+    assert r.llm("GET_SERVER", server_id=server_id)["server"]["owner"] == "eve@example.com"
+
+
+# ---- names, versions -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["", "News", "1news", "a__b", "a_", "mcpbox_x", "health", "internal", "a" * 61, "a-b"])
+def test_refuses_server_name(registry, name):
+    with pytest.raises(Refused) as refused:
+        registry.llm("CREATE_SERVER", name=name)
+    assert refused.value.code == "invalid" and registry.llm("LIST_SERVERS")["total"] == 0
+
+
+def test_refuses_duplicates_and_gives_the_second_tool_a_longer_name(staffed):
+    r = staffed
+    server_id, _ = make_tool(r)
+    with pytest.raises(Refused) as refused:
+        r.llm("CREATE_SERVER", name="news")
+    assert refused.value.code == "exists"
+    with pytest.raises(Refused) as refused:
+        r.llm("CREATE_TOOL", server_id=server_id, name="service_status", python_code=CODE)
+    assert refused.value.code == "exists"
+    _, other = make_tool(r, server="weather")
+    assert r.llm("GET_TOOL", tool_id=other)["tool"]["published_name"] == "weather__service_status"
+    r.llm("DELETE_TOOL", tool_id="news/service_status")
+    _, third = make_tool(r, server="sports")
+    assert r.llm("GET_TOOL", tool_id=third)["tool"]["published_name"] == "service_status"
+
+
+def test_the_live_version_serves_while_its_head_is_edited(staffed):
+    r = staffed
+    server_id, tool_id = make_live(r)
+    first = published(r)["service_status"]
+    r.llm("UPDATE_TOOL", tool_id=tool_id, python_code=CODE + "# two\n")
+    tool = r.llm("GET_TOOL", tool_id=tool_id)["tool"]
+    assert (tool["approval_status"], tool["current_version"], tool["live_version"]) == ("draft", 2, 1)
+    assert tool["content_hash"] != tool["live_hash"]
+    assert published(r)["service_status"]["spec_hash"] == first["spec_hash"]
+    r.llm("REQUEST_PUBLISH", tool_id=tool_id)
+    assert r.llm("REQUEST_PUBLISH", tool_id=tool_id)["status"] == "pending_review", "twice: no effect, no error"
+    r.admin("DECIDE_TOOL", tool_id=tool_id, action="reject", reason="no")
+    assert published(r)["service_status"]["version"] == 1, "a rejection leaves the live version in force"
+    r.admin("DECIDE_TOOL", tool_id=tool_id, action="approve")
+    assert published(r)["service_status"]["version"] == 2
+    assert r.llm("ROLLBACK_TOOL", tool_id=tool_id, version=1)["current_version"] == 3
+    tool = r.llm("GET_TOOL", tool_id=tool_id)["tool"]
+    assert (tool["approval_status"], tool["live_version"], tool["python_code"]) == ("draft", 2, CODE)
+    differences = r.llm("COMPARE_TOOL_VERSIONS", tool_id=tool_id, from_version=1, to_version=2)["differences"]
+    assert [d["field"] for d in differences] == ["python_code"]
+
+
+def test_an_update_without_difference_makes_no_version(staffed):
+    _, tool_id = make_tool(staffed)
+    assert "Nothing changed" in staffed.llm("UPDATE_TOOL", tool_id=tool_id, python_code=CODE)["message"]
+    staffed.llm("UPDATE_TOOL", tool_id=tool_id, enabled=False)
+    tool = staffed.llm("GET_TOOL", tool_id=tool_id)["tool"]
+    assert (tool["current_version"], tool["enabled"]) == (1, False)
+    with pytest.raises(Refused, match="no fields"):
+        staffed.llm("UPDATE_TOOL", tool_id=tool_id)
+
+
+def test_revoking_takes_the_tool_away_at_once(staffed):
+    r = staffed
+    _, tool_id = make_live(r)
+    published(r)
+    r.admin("REVOKE_TOOL", tool_id=tool_id)
+    assert published(r) == {}
+    assert r.sql("SELECT count(*) FROM permits WHERE revoked_at IS NULL") == "0"
+    status = r.llm("GET_TOOL_STATUS", tool_id=tool_id)
+    assert (status["approval_status"], status["live_version"]) == ("pending_review", None)
+
+
+def test_stop_and_disable_hide_a_tool(staffed):
+    r = staffed
+    server_id, tool_id = make_live(r)
+    assert published(r)
+    r.llm("UPDATE_TOOL", tool_id=tool_id, enabled=False)
+    assert published(r) == {}
+    r.llm("UPDATE_TOOL", tool_id=tool_id, enabled=True)
+    assert published(r)
+    r.llm("STOP_SERVER", server_id=server_id)
+    assert published(r) == {}
+    with pytest.raises(Refused, match="not running"):
+        r.llm("STOP_SERVER", server_id=server_id)
+
+
+def test_a_server_without_approved_tools_does_not_start(staffed):
+    r = staffed
+    empty = r.llm("CREATE_SERVER", name="empty")["id"]
+    with pytest.raises(Refused, match="no tools"):
+        r.llm("START_SERVER", server_id=empty)
+    server_id, _ = make_tool(r)
+    with pytest.raises(Refused, match="mcpbox_request_publish"):
+        r.llm("START_SERVER", server_id=server_id)
+
+
+def test_code_is_checked_by_an_executor(registry):
+    r = registry
+    server_id = r.llm("CREATE_SERVER", name="news")["id"]
+    tool = dict(server_id=server_id, name="t", python_code=CODE)
+    with pytest.raises(Refused, match="no executor is running to check the code"):
+        r.llm("CREATE_TOOL", **tool)
+    r.join_executor()
+    with pytest.raises(Refused, match="line 1: invalid syntax"):
+        r.llm("CREATE_TOOL", **dict(tool, python_code="async def (\n"))
+    with pytest.raises(Refused, match="no function main"):
+        r.llm("CREATE_TOOL", **dict(tool, python_code="x = 1\n"))
+    with pytest.raises(Refused, match="limit memory_mb"):
+        r.llm("CREATE_TOOL", **tool, limits={"memory_mb": 999999})
+    with pytest.raises(Refused, match="timeout_ms"):
+        r.llm("CREATE_TOOL", **tool, timeout_ms=1)
+    tool_id = r.llm("CREATE_TOOL", **tool, input_schema={"type": "object", "required": []})["id"]
+    made = r.llm("GET_TOOL", tool_id=tool_id)["tool"]
+    assert made["input_schema"] == {"type": "object", "required": []} and made["description"] == "What it does."
+    assert r.asker.send({"do": "leave"})["ok"]
+    r.wait_for_topic("instance.left")
+    with pytest.raises(Refused, match="no executor"):
+        r.llm("CREATE_TOOL", **dict(tool, name="u"))
+
+
+# ---- approvals, policies -------------------------------------------------------------------------
+
+
+def test_what_changed_meanwhile_is_not_decided(staffed):
+    r = staffed
+    _, tool_id = make_tool(r)
+    seen = r.admin("GET_TOOL", tool_id=tool_id)["tool"]
+    r.llm("UPDATE_TOOL", tool_id=tool_id, python_code=CODE + "# sly\n")
+    with pytest.raises(Refused) as refused:
+        r.admin("DECIDE_TOOL", tool_id=tool_id, action="approve", content_hash=seen["content_hash"])
+    assert refused.value.code == "stale" and refused.value.current["current_version"] == 2
+    with pytest.raises(Refused) as refused:
+        r.admin("DECIDE_TOOL", tool_id=tool_id, action="approve", revision=seen["revision"])
+    assert refused.value.code == "stale" and refused.value.field == "revision"
+
+
+def test_auto_approve_publishes_and_lifts_the_test_gate(staffed):
+    r = staffed
+    r.admin("UPDATE_SECURITY_POLICY", tool_approval_mode="auto_approve", network_access_policy="allow_all_public")
+    _, tool_id = make_tool(r)
+    prepared = r.llm("PREPARE_TEST", tool_id=tool_id)
+    assert prepared["tool"]["version"] == 1 and len(prepared["blobs"]) == 2
+    assert r.llm("REQUEST_PUBLISH", tool_id=tool_id)["status"] == "approved"
+    ask = dict(tool_id=tool_id, justification="it asks")
+    assert r.llm("REQUEST_NETWORK_ACCESS", host="api.example.com", **ask)["status"] == "approved"
+    assert r.llm("REQUEST_NETWORK_ACCESS", host="printer.lan+private", **ask)["status"] == "pending"
+    r.llm("UPDATE_TOOL", tool_id=tool_id, python_code=CODE + "# two\n")
+    assert r.llm("GET_TOOL", tool_id=tool_id)["tool"]["live_version"] == 2
+
+
+def test_two_approvals_come_from_two_people(staffed):
+    r = staffed
+    r.admin("UPDATE_SECURITY_POLICY", approvals_required=2)
+    _, tool_id = make_tool(r)
+    for _ in range(2):
+        assert r.admin("DECIDE_TOOL", tool_id=tool_id, action="approve")["status"] == "pending_review"
+    r.sql("INSERT INTO users (id, username, password_hash, role)"
+          " SELECT gen_random_uuid(), 'ben', password_hash, 'reviewer' FROM users WHERE username = 'anna'")
+    r.log_in("ben")
+    assert r.admin("DECIDE_TOOL", tool_id=tool_id, action="approve")["status"] == "approved"
+    with pytest.raises(Refused) as refused:
+        r.admin("UPDATE_SECURITY_POLICY", approvals_required=1)
+    assert refused.value.code == "denied", "a reviewer sets no policies"
+
+
+def test_refuses_bad_policies(staffed):
+    for key, value in (("tool_approval_mode", "maybe"), ("log_retention_days", 0), ("approvals_required", 3)):
+        with pytest.raises(Refused) as refused:
+            staffed.admin("UPDATE_SECURITY_POLICY", **{key: value})
+        assert (refused.value.code, refused.value.field) == ("invalid", key)
+    with pytest.raises(Refused, match="no settings"):
+        staffed.admin("UPDATE_SECURITY_POLICY")
+
+
+# ---- hosts ---------------------------------------------------------------------------------------
+
+
+def test_hosts_are_asked_for_once_and_decided_once(staffed):
+    r = staffed
+    server_id, tool_id = make_tool(r)
+    ask = dict(tool_id=tool_id, justification="it asks")
+    first = r.llm("REQUEST_NETWORK_ACCESS", host="api.example.com", **ask)["request_id"]
+    with pytest.raises(Refused, match="already waiting"):
+        r.llm("REQUEST_NETWORK_ACCESS", host="API.example.com", **ask)
+    with pytest.raises(Refused, match="reason"):
+        r.admin("DECIDE_NETWORK", request_id=first, action="reject")
+    r.admin("DECIDE_NETWORK", request_id=first, action="reject", reason="not that one")
+    with pytest.raises(Refused, match="not that one"):
+        r.llm("REQUEST_NETWORK_ACCESS", host="api.example.com", **ask)
+    second = r.llm("REQUEST_NETWORK_ACCESS", host="b.example.org", port=8443, **ask)["request_id"]
+    r.admin("DECIDE_NETWORK", request_id=second, action="approve")
+    assert r.llm("GET_SERVER", server_id=server_id)["server"]["allowed_hosts"] == ["b.example.org:8443"]
+    with pytest.raises(Refused, match="already approved"):
+        r.llm("REQUEST_NETWORK_ACCESS", host="b.example.org:8443", **ask)
+    r.admin("REVOKE_NETWORK", request_id=second)
+    assert r.llm("GET_SERVER", server_id=server_id)["server"]["allowed_hosts"] == []
+
+
+def test_a_private_host_needs_the_administrators_word(staffed):
+    r = staffed
+    server_id, tool_id = make_tool(r)
+    with pytest.raises(Refused, match=r"printer\.lan\+private"):
+        r.llm("REQUEST_NETWORK_ACCESS", tool_id=tool_id, host="printer.lan", justification="print")
+    request = r.llm("REQUEST_NETWORK_ACCESS", tool_id=tool_id, host="printer.lan+private", justification="print")
+    with pytest.raises(Refused, match="allow_private"):
+        r.admin("DECIDE_NETWORK", request_id=request["request_id"], action="approve")
+    r.admin("DECIDE_NETWORK", request_id=request["request_id"], action="approve", allow_private=True)
+    hosts = r.admin("ALLOW_HOST", server_id=server_id, host="10.0.0.5:631", allow_private=True)["allowed_hosts"]
+    assert hosts == ["10.0.0.5:631+private", "printer.lan+private"]
+    with pytest.raises(Refused, match="never be reached"):
+        r.admin("ALLOW_HOST", server_id=server_id, host="169.254.169.254", allow_private=True)
+
+
+def test_deciding_a_host_changes_the_grant_and_not_the_tool(staffed):
+    r = staffed
+    server_id, _ = make_live(r)
+    before = published(r)["service_status"]
+    r.admin("ALLOW_HOST", server_id=server_id, host="api.example.com")
+    with_host = published(r)["service_status"]
+    assert with_host["spec_hash"] == before["spec_hash"] and with_host["grant_hash"] != before["grant_hash"]
+    r.admin("REMOVE_HOST", server_id=server_id, host="api.example.com")
+    after = published(r)["service_status"]
+    assert after["grant_hash"] == before["grant_hash"]
+    assert r.sql("SELECT count(*) FROM permits WHERE revoked_at IS NULL") == "1", "wider permits end with the host"
+
+
+# ---- requests that come twice --------------------------------------------------------------------
+
+
+def test_a_repeat_is_answered_from_the_first_time(registry):
+    r = registry
+    request_id = secrets.token_hex(16)
+    first = r.ask("gateway", "LOCAL", "CREATE_SERVER", {"name": "news"}, request_id=request_id)
+    again = r.ask("gateway", "LOCAL", "CREATE_SERVER", {"name": "news"}, request_id=request_id)
+    assert again == first and r.llm("LIST_SERVERS")["total"] == 1 and r.topics() == ["server.created"]
+    with pytest.raises(Refused, match="another request"):
+        r.ask("gateway", "LOCAL", "CREATE_SERVER", {"name": "other"}, request_id=request_id)
+
+
+# ---- people --------------------------------------------------------------------------------------
+
+
+def test_setup_succeeds_once_even_in_a_race(registry):
+    askers = [registry.new_asker() for _ in range(4)]
+    won = []
+
+    def set_up(asker, name):
+        try:
+            registry.ask("admin", "SYSTEM", "SETUP", {"username": name, "password": PASSWORD}, asker=asker)
+            won.append(name)
+        except Refused as refused:
+            assert refused.code == "exists"
+
+    threads = [threading.Thread(target=set_up, args=(a, f"user{i}")) for i, a in enumerate(askers)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert len(won) == 1 and registry.sql("SELECT username FROM users") == won[0]
+
+
+def test_five_failures_lock_and_are_in_the_audit(registry):
+    r = registry
+    r.log_in()
+    for name in ("anna", "nobody_here"):
+        for _ in range(5):
+            with pytest.raises(Refused) as refused:
+                r.ask("admin", "SYSTEM", "LOGIN", {"username": name, "password": "wrong"}, remote=f"192.0.2.{len(name)}")
+            assert refused.value.code == "unauthenticated"
+        with pytest.raises(Refused, match="try again in [0-9]+ seconds") as refused:
+            r.ask("admin", "SYSTEM", "LOGIN", {"username": name, "password": PASSWORD}, remote="198.51.100.7")
+        assert refused.value.code == "rate_limited"
+    assert len(r.owner("LIST_AUDIT", topics=["auth.locked"])["events"]) == 2
+
+
+def test_a_refresh_token_works_once_and_its_theft_ends_the_session(registry):
+    r = registry
+    r.log_in()
+    first = r.stranger("LOGIN", username="anna", password=PASSWORD)
+    second = r.stranger("REFRESH", refresh_token=first["refresh_token"])
+    r.token = second["access_token"]
+    assert r.admin("WHO_AM_I")["username"] == "anna"
+    with pytest.raises(Refused):
+        r.stranger("REFRESH", refresh_token=first["refresh_token"])
+    with pytest.raises(Refused) as refused:
+        r.admin("WHO_AM_I")
+    assert refused.value.code == "unauthenticated"
+
+
+def test_logout_and_a_new_password_end_sessions(registry):
+    r = registry
+    r.log_in()
+    r.admin("LOGOUT")
+    with pytest.raises(Refused):
+        r.admin("WHO_AM_I")
+    r.log_in()
+    r.owner("SET_PASSWORD", username="anna", password="another long password")
+    with pytest.raises(Refused):
+        r.admin("WHO_AM_I")
+    with pytest.raises(Refused):
+        r.stranger("LOGIN", username="anna", password=PASSWORD)
+    r.log_in(password="another long password")
+
+
+def test_no_token_or_password_is_stored_or_logged(registry):
+    r = registry
+    r.log_in()
+    tokens = r.stranger("LOGIN", username="anna", password=PASSWORD)
+    dump = r.sql("SELECT sessions::text FROM sessions UNION ALL SELECT encode(reply, 'escape') FROM requests"
+                 " UNION ALL SELECT detail::text FROM audit_log")
+    r.kill()
+    for secret in (tokens["access_token"], tokens["refresh_token"], PASSWORD):
+        assert secret not in dump and not any(secret in line for line in r.log)
+
+
+# ---- records -------------------------------------------------------------------------------------
+
+
+def call(no, **more):
+    kind = "CALL_STARTED" if no % 2 else "CALL_ENDED"
+    return {"no": no, "at": "2026-11-22T16:00:00.000Z", "kind": kind.lower(), "call_id": f"call-{(no + 1) // 2}",
+            "call": {"tool_id": "t", "tool_name": "service_status", "version": 1, "via": "mcp-local",
+                     "outcome": "" if no % 2 else "ok", **more}}
+
+
+def test_records_are_taken_exactly_once(registry):
+    r = registry
+    ship = lambda *numbers: r.gateway("SHIP_RECORDS", origin="gateway-1", records=[call(n) for n in numbers])
+    assert ship(1, 2)["committed_no"] == 2
+    assert ship(1, 2)["committed_no"] == 2
+    assert ship(2, 3, 4)["committed_no"] == 4
+    assert r.sql("SELECT count(*), count(end_no) FROM executions") == "2|2"
+    assert r.topics() == ["batch", "call.finished", "batch", "call.finished"]
+    assert [e["topic"] for e in r.owner("LIST_AUDIT", topics=["call.finished"])["events"]] == ["call.finished"] * 2
+    with pytest.raises(Refused, match="ships no records"):
+        r.gateway("SHIP_RECORDS", origin="egress-1", records=[call(1)])
+    with pytest.raises(Refused, match="not consecutive"):
+        ship(5, 7)
+    with pytest.raises(Refused, match="kind"):
+        r.ask("egress", "SYSTEM", "SHIP_RECORDS", {"origin": "egress-1", "records": [call(1)]})
+
+
+def test_long_output_is_cut_between_signs(registry):
+    r = registry
+    r.gateway("SHIP_RECORDS", origin="gateway-1",
+              records=[call(1, input_args={"q": "ü"}), call(2, stdout="ab" + "ü" * 50000, error="x" * 9000)])
+    assert r.sql("SELECT length(stdout) = 32769, length(error) FROM executions") == "t|8192"
+    assert r.owner("VERIFY_AUDIT")["intact"]
+
+
+# ---- the chain -----------------------------------------------------------------------------------
+
+
+def fill_chain(r):
+    for i in range(4):
+        r.llm("CREATE_SERVER", name=f"s{i}")
+    r.gateway("SHIP_RECORDS", origin="gateway-1", records=[call(1), call(2)])
+
+
+def wait_signed(r):
+    for _ in range(2000):
+        if r.sql("SELECT signed_seq = seq FROM audit_head") == "t":
+            return
+    raise AssertionError("the head was not signed")
+
+
+@pytest.mark.parametrize("harm, first_bad", [
+    ("UPDATE audit_log SET actor = 'nobody' WHERE seq = 2", 2),
+    ("UPDATE audit_log SET detail = '{\"name\": \"other\"}' WHERE seq = 3", 3),
+    ("UPDATE audit_log SET at = at - interval '1 hour' WHERE seq = 1", 1),
+    ("DELETE FROM audit_log WHERE seq = 2", 2),
+    ("DELETE FROM audit_log WHERE seq = 5", 5),
+    ("UPDATE audit_log SET hash = decode(repeat('00', 32), 'hex') WHERE seq = 4", 4),
+    ("UPDATE executions SET outcome = 'tool_error'", 5),
+    ("UPDATE executions SET tool_id = 'other'", 5),
+    ("DELETE FROM executions", 5),
+    ("DELETE FROM audit_log WHERE seq = 5;"
+     " UPDATE audit_head SET seq = 4, hash = (SELECT hash FROM audit_log WHERE seq = 4)", 5),
+    ("DELETE FROM audit_log WHERE seq = 5;"
+     " UPDATE audit_head SET seq = 4, hash = (SELECT hash FROM audit_log WHERE seq = 4), signed_seq = 4,"
+     " signed_hash = (SELECT hash FROM audit_log WHERE seq = 4)", 4),
+])
+def test_verify_finds_what_was_altered_by_hand(registry, harm, first_bad):
+    fill_chain(registry)
+    wait_signed(registry)
+    assert registry.owner("VERIFY_AUDIT")["intact"]
+    registry.sql(harm)
+    found = registry.owner("VERIFY_AUDIT")
+    assert (found["intact"], found["first_bad_seq"]) == (False, first_bad), found
+
+
+def test_verify_holds_the_chain_against_an_anchor(registry):
+    fill_chain(registry)
+    good = registry.owner("VERIFY_AUDIT")
+    anchor = {"seq": good["head_seq"], "hash": good["head_hash"]}
+    registry.llm("CREATE_SERVER", name="later")
+    assert registry.owner("VERIFY_AUDIT", anchor=anchor)["intact"]
+    anchor["hash"] = "00" * 32
+    assert registry.owner("VERIFY_AUDIT", anchor=anchor)["first_bad_seq"] == anchor["seq"]
+    assert not registry.owner("VERIFY_AUDIT", anchor=dict(anchor, seq=99))["intact"]
+
+
+def test_many_writers_leave_one_chain_without_gaps(registry):
+    askers = [registry.new_asker() for _ in range(4)]
+
+    def write(asker, n):
+        for i in range(10):
+            registry.ask("gateway", "LOCAL", "CREATE_SERVER", {"name": f"w{n}s{i}"}, asker=asker)
+
+    threads = [threading.Thread(target=write, args=(a, n)) for n, a in enumerate(askers)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    proof = registry.owner("VERIFY_AUDIT")
+    assert (proof["intact"], proof["rows"]) == (True, 40)
+
+
+# ---- outages, starts -----------------------------------------------------------------------------
+
+
+def test_says_so_while_the_database_is_away_and_recovers(cluster, registry):
+    r = registry
+    r.llm("CREATE_SERVER", name="news")
+    cluster.stop()
+    try:
+        with pytest.raises(Refused, match="registry storage is not answering") as refused:
+            r.llm("LIST_SERVERS")
+        assert refused.value.code == "unavailable"
+        assert r.gateway("GET_STATUS")["key_id"] == 1, "status needs no database"
+    finally:
+        cluster.start()
+    assert r.llm("LIST_SERVERS")["total"] == 1
+    r.llm("CREATE_SERVER", name="more")
+    assert r.process.poll() is None and r.owner("VERIFY_AUDIT")["intact"]
+
+
+def test_refuses_another_encryption_key(cluster, registry):
+    other = Registry.__new__(Registry)
+    other.__dict__.update(cluster=cluster, key="11" * 32, database=registry.database, askers=[],
+                          address="127.0.0.1:" + str(int(registry.address.split(":")[1]) + 1000))
+    other.start()
+    other.process.wait()
+    other.reader.join()
+    assert not other.is_ready and any("not the key that this database was set up with" in line for line in other.log)
+
+
+def test_refuses_a_schema_from_the_future(registry):
+    registry.sql("INSERT INTO schema_migrations (number, name, hash) VALUES (9999, 'later', '')")
+    registry.kill()
+    registry.start()
+    registry.process.wait()
+    registry.reader.join()
+    assert not registry.is_ready and any("knows only up to" in line for line in registry.log)
