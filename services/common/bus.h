@@ -23,10 +23,11 @@
 struct bus;
 
 struct bus_config {
-	struct keys *keys;            /* borrowed, outlives the bus */
-	const char *instance;         /* "gateway-3fa94c01" */
-	const char *registry_addrs;   /* "127.0.0.1:8100[,host:port]" or with scheme; port of news is +1 */
-	uint32_t slots;               /* REQ sockets, MCPBOX_BUS_PEERS */
+	struct keys *keys;    /* borrowed, outlives the bus */
+	const char *instance; /* "gateway-3fa94c01" */
+	const char *
+		registry_addrs; /* "127.0.0.1:8100[,host:port]" or with scheme; port of news is +1 */
+	uint32_t slots;         /* REQ sockets, MCPBOX_BUS_PEERS */
 };
 /* ipc:// anywhere is refused with the reason; tls+tcp:// is taken by address alone. */
 int bus_new(const struct bus_config *config, struct bus **ret, struct err *err) BOX_MUST_CHECK;
@@ -44,33 +45,35 @@ int bus_check_address(const char *url, struct err *err) BOX_MUST_CHECK;
  * through the configured addresses (0 first; wraps).  Also what the registry itself listens on. */
 enum bus_port { BUS_PORT_WORK = 0, BUS_PORT_NEWS = 1, BUS_PORT_CONTROL = 2 };
 #define BUS_ADDR_SIZE 128
-void bus_registry_url(const struct bus *b, uint32_t which, enum bus_port port, char ret[BUS_ADDR_SIZE]);
+void bus_registry_url(const struct bus *b, uint32_t which, enum bus_port port,
+		      char ret[BUS_ADDR_SIZE]);
 
 /* ---- asking ------------------------------------------------------------------------------------- */
 
 struct bus_target {
 	enum bus_role role;
-	const char *addr;                    /* "tcp://127.0.0.1:41234"; NULL with ROLE_REGISTRY: the registry */
-	uint8_t boot_id[BOOT_ID_SIZE];       /* zero: learn it (one extra round trip) */
+	const char *addr; /* "tcp://127.0.0.1:41234"; NULL with ROLE_REGISTRY: the registry */
+	uint8_t boot_id[BOOT_ID_SIZE]; /* zero: learn it (one extra round trip) */
 };
 struct bus_call_opts {
-	uint32_t timeout_ms;                 /* 0: 5000 */
-	bool repeatable;                     /* safe to send again: reads, and changes with a request id */
-	const PB(Principal) *principal;      /* NULL: system */
-	const uint8_t *request_id;           /* 16 bytes; NULL: a fresh one */
-	const char *traceparent;             /* NULL: none */
+	uint32_t timeout_ms; /* 0: 5000 */
+	bool repeatable;     /* safe to send again: reads, and changes with a request id */
+	const PB(Principal) * principal; /* NULL: system */
+	const uint8_t *request_id;       /* 16 bytes; NULL: a fresh one */
+	const char *traceparent;         /* NULL: none */
 };
 /*
  * Ask and wait.  ret_reply: unpacked, checked, the caller's (msg_free).
  * Errors of the peer come back as they are; of the bus: ERR_UNAVAILABLE (nothing was done),
  * ERR_DEADLINE (not sent, nothing was done), ERR_UNKNOWN_OUTCOME, ERR_BUSY.
  */
-int bus_call(struct bus *b, const struct bus_target *to, uint16_t msg, const ProtobufCMessage *request,
-	     const struct bus_call_opts *opts, ProtobufCMessage **ret_reply, struct err *err) BOX_MUST_CHECK;
+int bus_call(struct bus *b, const struct bus_target *to, uint16_t msg,
+	     const ProtobufCMessage *request, const struct bus_call_opts *opts,
+	     ProtobufCMessage **ret_reply, struct err *err) BOX_MUST_CHECK;
 /* The same to the registry (work socket; lease and status go to control by message number). */
 int bus_ask_registry(struct bus *b, uint16_t msg, const ProtobufCMessage *request,
-		     const struct bus_call_opts *opts, ProtobufCMessage **ret_reply, struct err *err)
-	BOX_MUST_CHECK;
+		     const struct bus_call_opts *opts, ProtobufCMessage **ret_reply,
+		     struct err *err) BOX_MUST_CHECK;
 
 /*
  * The same question and answer on another stream than the bus' sockets (the egress-proxy's AF_UNIX
@@ -78,53 +81,61 @@ int bus_ask_registry(struct bus *b, uint16_t msg, const ProtobufCMessage *reques
  * returns -ERR_STALE_PEER (nothing was done), q.to.boot_id holds the right boot id; seal again.
  */
 struct bus_question {
-	struct bus_target to;                /* addr is not used */
+	struct bus_target to; /* addr is not used */
 	uint16_t msg;
 	uint64_t counter;
 	uint8_t request_id[REQUEST_ID_SIZE];
 };
 int bus_question_seal(struct bus *b, const struct bus_target *to, uint16_t msg,
 		      const ProtobufCMessage *request, const struct bus_call_opts *opts,
-		      struct bus_question *ret_q, struct buf *ret_frame, struct err *err) BOX_MUST_CHECK;
+		      struct bus_question *ret_q, struct buf *ret_frame,
+		      struct err *err) BOX_MUST_CHECK;
 int bus_question_open(struct bus *b, struct bus_question *q, const void *frame, size_t len,
 		      ProtobufCMessage **ret_reply, struct err *err) BOX_MUST_CHECK;
 
 /* ---- answering ---------------------------------------------------------------------------------- */
 
 struct bus_request {
-	void *service;                       /* bus_server.service */
+	void *service; /* bus_server.service */
 	enum bus_role from;
-	const char *remote;                  /* peer address, text */
+	const char *remote; /* peer address, text */
 	uint16_t msg;
 	const uint8_t *from_boot;
 	const uint8_t *request_id;
-	const PB(Principal) *principal;      /* never NULL: system when the caller gave none */
+	const PB(Principal) * principal; /* never NULL: system when the caller gave none */
 	uint64_t deadline_mono_ms;
-	const char *traceparent;             /* or "" */
-	const ProtobufCMessage *in;          /* unpacked and checked; freed after the handler */
-	const uint8_t *in_bytes;             /* the same, packed */
+	const char *traceparent;    /* or "" */
+	const ProtobufCMessage *in; /* unpacked and checked; freed after the handler */
+	const uint8_t *in_bytes;    /* the same, packed */
 	size_t in_len;
-	struct buf *out;                     /* bus_answer() packs into it */
-	void *auth;                          /* for the authorize hook's use; freed by it never, see below */
+	struct buf *out; /* bus_answer() packs into it */
+	void *auth;      /* for the authorize hook's use; freed by it never, see below */
 };
 /* Returns 0 after bus_answer(), or -code with err filled. */
 typedef int bus_handler(struct bus_request *rq, struct err *err);
-void bus_answer(struct bus_request *rq, const ProtobufCMessage *reply); /* packed at once, borrowed */
+void bus_answer(struct bus_request *rq,
+		const ProtobufCMessage *reply); /* packed at once, borrowed */
 
 struct bus_route {
 	uint16_t msg;
-	uint32_t callers;                    /* FROM(ROLE_GATEWAY) | ... : others are refused and counted */
-	uint32_t right;                      /* the service's own enum, judged by authorize */
+	uint32_t callers; /* FROM(ROLE_GATEWAY) | ... : others are refused and counted */
+	uint32_t right;   /* the service's own enum, judged by authorize */
 	bus_handler *handler;
 };
-enum bus_refusal { /* causes: counted, audited at most once a minute each, never answered (but ROLE: DENIED) */
-	REFUSED_SHAPE, REFUSED_SEAL, REFUSED_REPLAY, REFUSED_VERSION, REFUSED_PEERS_FULL, REFUSED_ROLE,
+/* Causes: counted, audited at most once a minute each, never answered (but ROLE, answered with DENIED). */
+enum bus_refusal {
+	REFUSED_SHAPE,
+	REFUSED_SEAL,
+	REFUSED_REPLAY,
+	REFUSED_VERSION,
+	REFUSED_PEERS_FULL,
+	REFUSED_ROLE,
 	REFUSED_COUNT
 };
 struct bus_server {
-	const char *listen;                  /* "tcp://127.0.0.1:0" */
+	const char *listen; /* "tcp://127.0.0.1:0" */
 	bool is_control;
-	uint32_t capacity;                   /* handlers at once; contexts = capacity + 16, the excess answers BUSY */
+	uint32_t capacity; /* handlers at once; contexts = capacity + 16, the excess answers BUSY */
 	const struct bus_route *routes;
 	size_t route_count;
 	void *service;
@@ -147,8 +158,10 @@ uint64_t bus_refused(const struct bus *b, enum bus_refusal cause);
 const char *bus_refusal_name(enum bus_refusal cause);
 /* Called at most once a minute per cause and address, on a thread of the bus; the default asks the
  * registry to audit it (ReportEvent bus.refused).  The registry sets its own. */
-void bus_on_refused(struct bus *b, void (*fn)(void *arg, enum bus_refusal cause, const char *remote,
-					      uint64_t count), void *arg);
+void bus_on_refused(struct bus *b,
+		    void (*fn)(void *arg, enum bus_refusal cause, const char *remote,
+			       uint64_t count),
+		    void *arg);
 
 /* ---- news, status, peers ------------------------------------------------------------------------ */
 
@@ -163,8 +176,8 @@ void bus_publish(struct bus *b, enum news_topic topic, const ProtobufCMessage *m
  * with the audit key.
  */
 struct bus_news {
-	void (*on_status)(void *arg, const PB(Status) *status);
-	void (*on_audit)(void *arg, const PB(AuditEvent) *event);
+	void (*on_status)(void *arg, const PB(Status) * status);
+	void (*on_audit)(void *arg, const PB(AuditEvent) * event);
 	void *arg;
 };
 int bus_news_start(struct bus *b, const struct bus_news *news, struct err *err) BOX_MUST_CHECK;
@@ -175,7 +188,7 @@ int64_t bus_registry_now(const struct bus *b);
 /* ms since the registry was last heard of. */
 uint64_t bus_registry_silence_ms(const struct bus *b);
 /* Copy of the newest verified Status (msg_free), or NULL. */
-PB(Status) *bus_status(const struct bus *b);
+PB(Status) * bus_status(const struct bus *b);
 /* True when the permit id is in the newest Status' revoked list. */
 bool bus_permit_is_revoked(const struct bus *b, const char *permit_id);
 /* Wait until a Status with state_seq >= seq arrived, or the time is over (-ERR_DEADLINE). */
@@ -183,5 +196,5 @@ int bus_wait_state(struct bus *b, uint64_t state_seq, uint32_t timeout_ms) BOX_M
 
 /* Announce this instance and renew every 2 s on an own thread.  fill() sets the changing parts (in_flight,
  * draining, layers_json); strings stay valid until the next fill(). */
-int bus_lease_start(struct bus *b, void (*fill)(void *arg, PB(Instance) *instance), void *arg,
+int bus_lease_start(struct bus *b, void (*fill)(void *arg, PB(Instance) * instance), void *arg,
 		    struct err *err) BOX_MUST_CHECK;

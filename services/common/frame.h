@@ -19,14 +19,15 @@
 #include "attrs.h"
 #include "buf.h"
 
-#define FRAME_MAX        (8u * 1024 * 1024)
-#define FRAME_HEADER     80u
-#define FRAME_OVERHEAD   (80u + 24u + 16u)
-#define FRAME_PROTOCOL   1
-#define BOOT_ID_SIZE     16
-#define REQUEST_ID_SIZE  16
+#define FRAME_MAX       (8u * 1024 * 1024)
+#define FRAME_HEADER    80u
+#define FRAME_OVERHEAD  (80u + 24u + 16u)
+#define FRAME_PROTOCOL  1
+#define BOOT_ID_SIZE    16
+#define REQUEST_ID_SIZE 16
 
-enum bus_role { /* equals mcpbox.v1.Role */
+/* Equals mcpbox.v1.Role. */
+enum bus_role {
 	ROLE_NONE = 0,
 	ROLE_REGISTRY = 1,
 	ROLE_GATEWAY = 2,
@@ -36,8 +37,8 @@ enum bus_role { /* equals mcpbox.v1.Role */
 	ROLE_OPS = 6,
 	ROLE_COUNT
 };
-const char *role_name(enum bus_role role);                 /* "gateway" */
-enum bus_role role_from_name(const char *name);            /* ROLE_NONE when unknown */
+const char *role_name(enum bus_role role);      /* "gateway" */
+enum bus_role role_from_name(const char *name); /* ROLE_NONE when unknown */
 #define FROM(role) (1u << (role))
 
 enum frame_kind { FRAME_REQUEST = 1, FRAME_REPLY = 2, FRAME_NEWS = 3 };
@@ -46,19 +47,19 @@ struct frame_header {
 	enum frame_kind kind;
 	uint16_t msg;
 	uint32_t key_generation;
-	enum bus_role from, to;          /* news: to = ROLE_NONE */
+	enum bus_role from, to; /* news: to = ROLE_NONE */
 	uint8_t from_boot[BOOT_ID_SIZE];
-	uint8_t to_boot[BOOT_ID_SIZE];   /* zero: not known yet (answered STALE_PEER), and in news */
-	uint64_t counter;                /* per sender boot id, from 1 */
+	uint8_t to_boot[BOOT_ID_SIZE]; /* zero: not known yet (answered STALE_PEER), and in news */
+	uint64_t counter;              /* per sender boot id, from 1 */
 	uint8_t request_id[REQUEST_ID_SIZE];
-	uint64_t reply_to;               /* reply: counter of the request */
+	uint64_t reply_to; /* reply: counter of the request */
 };
 
 struct keys; /* keys.h */
 
 /* Append a sealed frame to ret.  -ERR_DENIED when keys hold no key for that pair, -ERR_TOO_LARGE. */
-int frame_seal(const struct keys *keys, const struct frame_header *h, const void *payload, size_t len,
-	       struct buf *ret) BOX_MUST_CHECK;
+int frame_seal(const struct keys *keys, const struct frame_header *h, const void *payload,
+	       size_t len, struct buf *ret) BOX_MUST_CHECK;
 
 /*
  * Open a frame received by `self`.  On success ret_payload (borrowed from scratch, wiped by the caller's

@@ -316,6 +316,15 @@ static void derive(const struct secret *root, const char *label, uint8_t ret[CRY
 	crypto_derive(root->data, label, ret);
 }
 
+/* A place for a key that cannot be there yet. */
+static uint8_t *derived(struct keys *k, enum entry_kind kind, unsigned a, uint32_t generation)
+{
+	struct entry *e = keys_add(k, kind, a, 0, generation);
+
+	box_assert(e);
+	return e->key;
+}
+
 static void derive_pair(struct keys *k, const struct secret *root, enum bus_role from,
 			enum bus_role to, uint32_t generation)
 {
@@ -337,7 +346,7 @@ static void derive_news(struct keys *k, const struct secret *root, uint32_t gene
 		if (!(topics[topic].roles & FROM(k->role)))
 			continue;
 		(void)snprintf(label, sizeof(label), "news %s %u", topics[topic].name, generation);
-		derive(root, label, keys_add(k, ENTRY_NEWS, topic, 0, generation)->key);
+		derive(root, label, derived(k, ENTRY_NEWS, topic, generation));
 	}
 }
 
@@ -348,10 +357,9 @@ static void derive_sign(struct keys *k, const struct secret *root, uint32_t gene
 
 	(void)snprintf(label, sizeof(label), "sign %u", generation);
 	derive(root, label, seed);
-	crypto_sign_keypair(seed, keys_add(k, ENTRY_SIGN_PUBLIC, 0, 0, generation)->key, secret);
+	crypto_sign_keypair(seed, derived(k, ENTRY_SIGN_PUBLIC, 0, generation), secret);
 	if (k->role == ROLE_REGISTRY)
-		memcpy(keys_add(k, ENTRY_SIGN_SECRET, 0, 0, generation)->key, secret,
-		       sizeof(secret));
+		memcpy(derived(k, ENTRY_SIGN_SECRET, 0, generation), secret, sizeof(secret));
 	crypto_wipe(seed, sizeof(seed));
 	crypto_wipe(secret, sizeof(secret));
 }
@@ -363,7 +371,7 @@ static void derive_box(struct keys *k, const struct secret *root, uint32_t gener
 	if (!(box_roles & FROM(k->role)))
 		return;
 	(void)snprintf(label, sizeof(label), "box %s %u", role_name(k->role), generation);
-	derive(root, label, keys_add(k, ENTRY_BOX, k->role, 0, generation)->key);
+	derive(root, label, derived(k, ENTRY_BOX, k->role, generation));
 }
 
 static void derive_generation(struct keys *k, const struct secret *root, uint32_t generation)
@@ -379,29 +387,36 @@ static void derive_generation(struct keys *k, const struct secret *root, uint32_
 	derive_box(k, root, generation);
 }
 
-static int keys_derive(const struct secret *root, enum bus_role role, uint32_t generation,
-		       struct keys **ret, struct err *err)
+static int derive_judge(const struct secret *root, enum bus_role role, uint32_t generation,
+			struct err *err)
 {
-	struct keys *k;
-
 	if (root->len != CRYPTO_KEY_SIZE || generation == 0)
 		return err_set(err, ERR_INVALID, "the root key has another length");
 	if (role == ROLE_NONE || role >= ROLE_COUNT)
 		return err_set(err, ERR_INVALID, "no such role");
-	k = keys_new();
+	return 0;
+}
+
+static struct keys *keys_derive(const struct secret *root, enum bus_role role, uint32_t generation)
+{
+	struct keys *k = keys_new();
+
 	k->role = role;
 	k->generation = generation;
 	if (generation > 1)
 		derive_generation(k, root, generation - 1);
 	derive_generation(k, root, generation);
-	*ret = k;
-	return 0;
+	return k;
 }
 
 int keys_from_root(const struct secret *root, uint32_t generation, struct keys **ret,
 		   struct err *err)
 {
-	return keys_derive(root, ROLE_REGISTRY, generation, ret, err);
+	int r = derive_judge(root, ROLE_REGISTRY, generation, err);
+
+	if (r == 0)
+		*ret = keys_derive(root, ROLE_REGISTRY, generation);
+	return r;
 }
 
 /* ---- writing a file
@@ -453,10 +468,11 @@ int keys_write_role(const struct secret *root, enum bus_role role, uint32_t gene
 {
 	BOX_CLEANUP(keys_freep) struct keys *k = NULL;
 	struct buf text = BUF_INIT(KEYS_FILE_MAX);
-	int r = keys_derive(root, role, generation, &k, err);
+	int r = derive_judge(root, role, generation, err);
 
 	if (r < 0)
 		return r;
+	k = keys_derive(root, role, generation);
 	/* The whole size at once: growing would leave copies of keys in freed memory. */
 	(void)buf_grow(&text, KEYS_FILE_MAX / 2);
 	buf_printf(&text, "mcpbox-keys 1\nrole %s\ngeneration %u\n", role_name(role), generation);

@@ -35,14 +35,15 @@ int keys_parse(const char *text, size_t len, struct keys **ret, struct err *err)
 int keys_write_role(const struct secret *root, enum bus_role role, uint32_t generation, int fd,
 		    struct err *err) BOX_MUST_CHECK;
 /* The registry's own: derived from the root, with the signing key. */
-int keys_from_root(const struct secret *root, uint32_t generation, struct keys **ret, struct err *err)
-	BOX_MUST_CHECK;
+int keys_from_root(const struct secret *root, uint32_t generation, struct keys **ret,
+		   struct err *err) BOX_MUST_CHECK;
 void keys_free(struct keys *k);
 
 enum bus_role keys_role(const struct keys *k);
 uint32_t keys_generation(const struct keys *k);
-const uint8_t *keys_pair(const struct keys *k, enum bus_role from, enum bus_role to, uint32_t generation);
+const uint8_t *keys_pair(const struct keys *k, enum bus_role from, enum bus_role to,
+			 uint32_t generation);
 const uint8_t *keys_news(const struct keys *k, enum news_topic topic, uint32_t generation);
-const uint8_t *keys_verify(const struct keys *k, uint32_t key_id);      /* public key or NULL */
-const uint8_t *keys_box(const struct keys *k, uint32_t generation);     /* own secret seed or NULL */
-const uint8_t *keys_sign(const struct keys *k, uint32_t *ret_key_id);   /* registry only, else NULL */
+const uint8_t *keys_verify(const struct keys *k, uint32_t key_id);    /* public key or NULL */
+const uint8_t *keys_box(const struct keys *k, uint32_t generation);   /* own secret seed or NULL */
+const uint8_t *keys_sign(const struct keys *k, uint32_t *ret_key_id); /* registry only, else NULL */

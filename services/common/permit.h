@@ -19,9 +19,10 @@ struct permit_view {
 	uint64_t stale_max_ms;
 };
 /* Signature alone; remembered when right. */
-bool permit_is_signed(const struct keys *keys, const PB(SignedPermit) *signed_permit);
+bool permit_is_signed(const struct keys *keys, const PB(SignedPermit) * signed_permit);
 /* All but signature and revocation.  Pure. */
-int permit_judge(const PB(Permit) *permit, const struct permit_view *view, struct err *err) BOX_MUST_CHECK;
+int permit_judge(const PB(Permit) * permit, const struct permit_view *view,
+		 struct err *err) BOX_MUST_CHECK;
 
 /*
  * signed_permit: borrowed.  ret: unpacked permit, the caller's (msg_free).
@@ -31,5 +32,6 @@ int permit_judge(const PB(Permit) *permit, const struct permit_view *view, struc
  * Errors: ERR_DENIED with a text for people (expired, revoked, forged, another role), ERR_UNSUPPORTED (needs),
  * ERR_UNAVAILABLE (no Status yet).
  */
-int permit_check(struct bus *b, const PB(SignedPermit) *signed_permit, uint32_t purposes /* 1u<<purpose */,
-		 uint64_t stale_max_ms, PB(Permit) **ret, struct err *err) BOX_MUST_CHECK;
+int permit_check(struct bus *b, const PB(SignedPermit) * signed_permit,
+		 uint32_t purposes /* 1u<<purpose */, uint64_t stale_max_ms, PB(Permit) * *ret,
+		 struct err *err) BOX_MUST_CHECK;

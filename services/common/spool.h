@@ -16,18 +16,19 @@
 
 struct spool;
 struct spool_config {
-	const char *root;        /* directory, exists or is made, 0700 */
-	struct bus *bus;         /* for ShipRecords */
-	uint32_t sync_ms;        /* MCPBOX_AUDIT_SYNC_MS; 0: each append waits for fdatasync */
-	uint64_t max_bytes;      /* at this size appends are refused (1 GiB) */
+	const char *root;   /* directory, exists or is made, 0700 */
+	struct bus *bus;    /* for ShipRecords */
+	uint32_t sync_ms;   /* MCPBOX_AUDIT_SYNC_MS; 0: each append waits for fdatasync */
+	uint64_t max_bytes; /* at this size appends are refused (1 GiB) */
 	/* Record kinds that open and close something, for orphans: a start without end gets an end of
 	 * `end_kind` with outcome "unknown". */
 	int start_kind, end_kind; /* Record.Kind */
 };
-int spool_start(const struct spool_config *config, struct spool **ret, struct err *err) BOX_MUST_CHECK;
+int spool_start(const struct spool_config *config, struct spool **ret,
+		struct err *err) BOX_MUST_CHECK;
 /* Sets record->no and at_unix_ms when 0.  -ERR_UNAVAILABLE ("records cannot be kept") when full or the disk
  * refuses: the caller must not go on with what it wanted to do. */
-int spool_append(struct spool *s, PB(Record) *record, struct err *err) BOX_MUST_CHECK;
-uint64_t spool_pending(const struct spool *s);  /* records not yet committed */
+int spool_append(struct spool *s, PB(Record) * record, struct err *err) BOX_MUST_CHECK;
+uint64_t spool_pending(const struct spool *s); /* records not yet committed */
 /* Ship what is left, at most timeout_ms; then close. */
 void spool_stop(struct spool *s, uint32_t timeout_ms);

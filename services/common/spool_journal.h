@@ -47,13 +47,13 @@ size_t journal_open_starts(struct journal *j);
 
 /* Sets record->no and at_unix_ms when 0; one write().  -ERR_UNAVAILABLE when the disk refuses; then nothing
  * was kept. */
-int journal_append(struct journal *j, PB(Record) *record, struct err *err) BOX_MUST_CHECK;
+int journal_append(struct journal *j, PB(Record) * record, struct err *err) BOX_MUST_CHECK;
 /* fdatasync what was appended.  Returns the last number that is on disk for certain. */
 uint64_t journal_sync(struct journal *j);
 
 /* The next records to ship, oldest first; at least one if any is pending. */
 struct journal_batch {
-	PB(Record) **records;
+	PB(Record) * *records;
 	size_t count;
 	uint64_t last_no;
 };

@@ -2,6 +2,7 @@
  * A small registry for the tests of the bus: its own process, so that it can be killed.
  *
  *	bus_test_peer <port> <capacity>
+ *	bus_test_peer spool <directory>     another process: records two calls and kills itself
  *
  * Prints "ready" when it listens on port (work), port+1 (news), port+2 (control).  What it can be
  *told: LIST_SERVERS{page}          echoes page; total = how often CREATE_SERVER ran
@@ -22,7 +23,13 @@
 #include "bus.h"
 #include "clock.h"
 #include "crypto.h"
-#include "peer.h"
+#include "spool.h"
+#include "test_keys.h"
+
+struct origin {
+	char name[64];
+	uint64_t last_no;
+};
 
 static struct {
 	struct bus *bus;
@@ -33,6 +40,8 @@ static struct {
 	uint32_t runs; /* guarded by lock, like all below */
 	bool is_released;
 	uint64_t state_seq;
+	uint32_t records, unknown_ends;
+	struct origin origins[8];
 } peer = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
 
 static int list_servers(struct bus_request *rq, struct err *err)
@@ -185,6 +194,48 @@ static int update_server(struct bus_request *rq, struct err *err)
 	return 0;
 }
 
+/* As the registry keeps them: in order, each number of an origin once.  Aborts on a gap. */
+static int ship_records(struct bus_request *rq, struct err *err)
+{
+	const PB(ShipRecordsRequest) *in = (const PB(ShipRecordsRequest) *)rq->in;
+	PB(ShipRecordsReply) reply = MCPBOX__V1__SHIP_RECORDS_REPLY__INIT;
+	struct origin *o;
+
+	(void)err;
+	pthread_mutex_lock(&peer.lock);
+	for (o = peer.origins; o->name[0] && strcmp(o->name, in->origin) != 0;)
+		o++;
+	(void)snprintf(o->name, sizeof(o->name), "%s", in->origin);
+	for (size_t i = 0; i < in->n_records; i++) {
+		const PB(Record) *record = in->records[i];
+
+		if (record->no <= o->last_no)
+			continue;
+		if (record->no != o->last_no + 1)
+			abort();
+		o->last_no = record->no;
+		peer.records++;
+		peer.unknown_ends += record->call && strcmp(record->call->outcome, "unknown") == 0;
+	}
+	reply.committed_no = o->last_no;
+	pthread_mutex_unlock(&peer.lock);
+	bus_answer(rq, &reply.base);
+	return 0;
+}
+
+static int list_tools(struct bus_request *rq, struct err *err)
+{
+	PB(ListToolsReply) reply = MCPBOX__V1__LIST_TOOLS_REPLY__INIT;
+
+	(void)err;
+	pthread_mutex_lock(&peer.lock);
+	reply.total = peer.records;
+	reply.page = peer.unknown_ends;
+	pthread_mutex_unlock(&peer.lock);
+	bus_answer(rq, &reply.base);
+	return 0;
+}
+
 static int accept_leave(struct bus_request *rq, struct err *err)
 {
 	PB(Empty) reply = MCPBOX__V1__EMPTY__INIT;
@@ -201,6 +252,8 @@ static const struct bus_route work_routes[] = {
 	{ MSG_GET_SERVER, ANYBODY, 0, get_server },
 	{ MSG_CREATE_SERVER, ANYBODY, 0, create_server },
 	{ MSG_DELETE_SERVER, FROM(ROLE_ADMIN), 0, stop_server },
+	{ MSG_SHIP_RECORDS, ANYBODY, 0, ship_records },
+	{ MSG_LIST_TOOLS, ANYBODY, 0, list_tools },
 };
 /* One row per message; on the peer's control socket its test commands travel too. */
 static const struct bus_route control_routes[] = {
@@ -246,10 +299,47 @@ static void forget_refusal(void *arg, enum bus_refusal cause, const char *remote
 	(void)count;
 }
 
+/* A gateway that records one call and the start of another, and is killed.  Its registry is not there. */
+static int die_with_open_call(const char *spool_root)
+{
+	struct bus_config config = { .instance = "gateway-killed",
+				     .registry_addrs = "127.0.0.1:1",
+				     .slots = 4 };
+	struct spool_config spool_config = {
+		.root = spool_root,
+		.sync_ms = 50,
+		.max_bytes = 1u << 20,
+		.start_kind = MCPBOX__V1__RECORD__KIND__KIND_CALL_STARTED,
+		.end_kind = MCPBOX__V1__RECORD__KIND__KIND_CALL_ENDED,
+	};
+	PB(Record) record = MCPBOX__V1__RECORD__INIT;
+	PB(CallRecord) call = MCPBOX__V1__CALL_RECORD__INIT;
+	struct spool *spool;
+	struct err err = { 0 };
+
+	config.keys = test_keys(ROLE_GATEWAY, 1);
+	if (bus_new(&config, &spool_config.bus, &err) < 0 ||
+	    spool_start(&spool_config, &spool, &err) < 0)
+		return 2;
+	record.call = &call;
+	record.call_id = (char *)"whole";
+	record.kind = MCPBOX__V1__RECORD__KIND__KIND_CALL_STARTED;
+	if (spool_append(spool, &record, &err) < 0)
+		return 2;
+	record.kind = MCPBOX__V1__RECORD__KIND__KIND_CALL_ENDED;
+	if (spool_append(spool, &record, &err) < 0)
+		return 2;
+	record.call_id = (char *)"open";
+	record.kind = MCPBOX__V1__RECORD__KIND__KIND_CALL_STARTED;
+	if (spool_append(spool, &record, &err) < 0)
+		return 2;
+	(void)raise(SIGKILL);
+	return 2;
+}
+
 int main(int argc, char **argv)
 {
 	struct bus_config config = { .instance = "registry-test", .slots = 4 };
-	struct secret *root;
 	struct err err = { 0 };
 	char addr[64];
 	sigset_t signals;
@@ -257,15 +347,15 @@ int main(int argc, char **argv)
 
 	if (argc != 3 || crypto_start() < 0)
 		return 2;
+	if (strcmp(argv[1], "spool") == 0)
+		return die_with_open_call(argv[2]);
 	(void)sigemptyset(&signals);
 	(void)sigaddset(&signals, SIGTERM);
 	(void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	crypto_random(peer.epoch, sizeof(peer.epoch));
-	root = secret_new(PEER_ROOT_KEY, 32);
 	(void)snprintf(addr, sizeof(addr), "127.0.0.1:%s", argv[1]);
 	config.registry_addrs = addr;
-	if (keys_from_root(root, 1, &peer.keys, &err) < 0)
-		return 2;
+	peer.keys = test_keys(ROLE_REGISTRY, 1);
 	config.keys = peer.keys;
 	if (bus_new(&config, &peer.bus, &err) < 0)
 		return 2;

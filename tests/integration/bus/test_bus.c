@@ -24,7 +24,8 @@
 #include "bus.h"
 #include "clock.h"
 #include "crypto.h"
-#include "peer.h"
+#include "spool.h"
+#include "test_keys.h"
 
 #define PATIENCE_MS 20000 /* for events that must come; nothing waits this long */
 
@@ -123,25 +124,6 @@ static void peer_restart(const char *capacity)
 
 /* ---- this process' bus
  * ----------------------------------------------------------------------------- */
-
-static struct keys *keys_of(enum bus_role role)
-{
-	struct secret *root = secret_new(PEER_ROOT_KEY, 32);
-	FILE *file = tmpfile();
-	struct err err = { 0 };
-	struct keys *keys;
-	char text[8192];
-	size_t len;
-
-	assert_non_null(file);
-	assert_int_equal(keys_write_role(root, role, 1, fileno(file), &err), 0);
-	rewind(file);
-	len = fread(text, 1, sizeof(text), file);
-	assert_int_equal(keys_parse(text, len, &keys, &err), 0);
-	(void)fclose(file);
-	secret_free(root);
-	return keys;
-}
 
 static void start(const char *capacity)
 {
@@ -729,6 +711,138 @@ static void a_lease_feeds_the_status(void **state)
 	assert_int_equal(bus_wait_state(t.bus, 77, PATIENCE_MS), 0);
 }
 
+/* ---- the spool ----------------------------------------------------------------------------------------- */
+
+static char spool_root[64];
+
+static int with_peer_and_spool(void **state)
+{
+	(void)snprintf(spool_root, sizeof(spool_root), "/tmp/mcpbox-bus-XXXXXX");
+	return mkdtemp(spool_root) ? with_peer(state) : -1;
+}
+
+static int end_with_spool(void **state)
+{
+	char command[96];
+
+	(void)snprintf(command, sizeof(command), "rm -rf %s", spool_root);
+	return end(state) + system(command);
+}
+
+static struct spool *spool_open(uint64_t max_bytes)
+{
+	struct spool_config config = {
+		.root = spool_root,
+		.bus = t.bus,
+		.sync_ms = 0,
+		.max_bytes = max_bytes,
+		.start_kind = MCPBOX__V1__RECORD__KIND__KIND_CALL_STARTED,
+		.end_kind = MCPBOX__V1__RECORD__KIND__KIND_CALL_ENDED,
+	};
+	struct spool *spool = NULL;
+	struct err err = { 0 };
+
+	assert_int_equal(spool_start(&config, &spool, &err), 0);
+	return spool;
+}
+
+static int spool_record(struct spool *spool, PB(Record__Kind) kind, const char *call_id)
+{
+	PB(Record) record = MCPBOX__V1__RECORD__INIT;
+	PB(CallRecord) call = MCPBOX__V1__CALL_RECORD__INIT;
+	struct err err = { 0 };
+
+	record.kind = kind;
+	record.call_id = (char *)(uintptr_t)call_id;
+	record.call = &call;
+	return spool_append(spool, &record, &err);
+}
+
+static void spool_call(struct spool *spool)
+{
+	assert_int_equal(spool_record(spool, MCPBOX__V1__RECORD__KIND__KIND_CALL_STARTED, "call"),
+			 0);
+	assert_int_equal(spool_record(spool, MCPBOX__V1__RECORD__KIND__KIND_CALL_ENDED, "call"), 0);
+}
+
+/* What the peer has kept: records, and ends that say "unknown". */
+static void kept(uint32_t *ret_records, uint32_t *ret_unknown)
+{
+	PB(ListToolsRequest) request = MCPBOX__V1__LIST_TOOLS_REQUEST__INIT;
+	struct bus_call_opts opts = { .timeout_ms = PATIENCE_MS };
+	BOX_CLEANUP(msg_freep) ProtobufCMessage *reply = NULL;
+	struct err err = { 0 };
+
+	assert_int_equal(
+		bus_ask_registry(t.bus, MSG_LIST_TOOLS, &request.base, &opts, &reply, &err), 0);
+	*ret_records = ((PB(ListToolsReply) *)reply)->total;
+	*ret_unknown = ((PB(ListToolsReply) *)reply)->page;
+}
+
+static void wait_kept(uint32_t records, uint32_t unknown)
+{
+	uint64_t end_ms = clock_mono_ms() + PATIENCE_MS;
+	uint32_t records_now = 0, unknown_now = 0;
+
+	while (records_now < records && clock_mono_ms() < end_ms)
+		kept(&records_now, &unknown_now);
+	assert_int_equal(records_now, records);
+	assert_int_equal(unknown_now, unknown);
+}
+
+static void records_are_shipped_once_and_in_order(void **state)
+{
+	struct spool *spool = spool_open(1u << 30);
+
+	(void)state;
+	for (int i = 0; i < 400; i++)
+		spool_call(spool);
+	wait_kept(800, 0);
+	while (spool_pending(spool) > 0)
+		;
+	spool_stop(spool, PATIENCE_MS);
+	assert_int_equal(rmdir(spool_root), 0); /* nothing is left behind */
+}
+
+/* An owner that is killed: a child with its own bus, which reports when its records are written. */
+static void die_with_open_call(void)
+{
+	pid_t pid;
+	int status;
+	char *argv[] = { (char *)(uintptr_t)t.peer_path, (char *)"spool", spool_root, NULL };
+
+	assert_int_equal(posix_spawn(&pid, t.peer_path, NULL, NULL, argv, environ), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static void an_orphan_is_adopted_and_its_open_calls_end_unknown(void **state)
+{
+	struct spool *spool;
+
+	(void)state;
+	die_with_open_call();
+	spool = spool_open(1u << 30);
+	/* A whole call, a start, and the end that the adopter makes for it. */
+	wait_kept(4, 1);
+	spool_stop(spool, PATIENCE_MS);
+	assert_int_equal(rmdir(spool_root), 0);
+}
+
+static void a_full_spool_refuses(void **state)
+{
+	struct spool *spool = spool_open(100);
+	int r = 0;
+
+	(void)state;
+	peer_kill();
+	for (int i = 0; i < 100 && r == 0; i++)
+		r = spool_record(spool, MCPBOX__V1__RECORD__KIND__KIND_CALL_STARTED, "call");
+	assert_int_equal(r, -ERR_UNAVAILABLE);
+	spool_stop(spool, 0);
+}
+
+#define SPOOL_TEST(name)  cmocka_unit_test_setup_teardown(name, with_peer_and_spool, end_with_spool)
 #define TEST(name, setup) cmocka_unit_test_setup_teardown(name, setup, end)
 
 int main(int argc, char **argv)
@@ -757,6 +871,9 @@ int main(int argc, char **argv)
 		TEST(an_older_state_of_the_same_epoch_is_ignored, with_peer),
 		TEST(another_epoch_replaces_the_status, with_peer),
 		TEST(a_lease_feeds_the_status, with_peer),
+		SPOOL_TEST(records_are_shipped_once_and_in_order),
+		SPOOL_TEST(an_orphan_is_adopted_and_its_open_calls_end_unknown),
+		SPOOL_TEST(a_full_spool_refuses),
 	};
 	int failed;
 
@@ -765,7 +882,7 @@ int main(int argc, char **argv)
 	t.peer_path = argv[1];
 	if (argc == 3)
 		cmocka_set_test_filter(argv[2]);
-	t.keys = keys_of(ROLE_GATEWAY);
+	t.keys = test_keys(ROLE_GATEWAY, 1);
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
 	keys_free(t.keys);
 	/* Buses that were stopped keep sockets and a thread in nng: leave as the services do. */
