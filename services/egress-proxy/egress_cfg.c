@@ -23,7 +23,7 @@ static const struct cfg_row rows[] = {
 	ROW("MCPBOX_EGRESS_PINNED_HOSTS", CFG_STRING, pinned_hosts, NULL, 0, 65536, 0,
 	    "name[:port]=address[:port],...: the operator's own resolution"),
 	ROW("MCPBOX_EGRESS_DNS", CFG_STRING, dns, NULL, 0, 256, 0,
-	    "address:port of the resolver to use"),
+	    "address[:port] of the resolver to use; unset: the host's own"),
 	ROW("MCPBOX_EGRESS_UPSTREAM_PROXY", CFG_STRING, upstream_proxy, NULL, 0, 1024, 0,
 	    "company proxy for outbound traffic"),
 };

@@ -86,8 +86,7 @@ static void deny(struct exchange *x, const char *rule, const struct err *err, bo
 	deny_as(x, FORWARD_DENIED, rule, err->text, can_be_asked_for);
 }
 
-/* ---- the answer of the origin
- * ---------------------------------------------------------------------- */
+/* ---- the answer of the origin ---- */
 
 static void on_fetched(void *arg, struct fetch_result *r)
 {
@@ -119,8 +118,7 @@ static void on_fetched(void *arg, struct fetch_result *r)
 	finish(x, &frame, &r->body);
 }
 
-/* ---- what may be dialled
- * --------------------------------------------------------------------------- */
+/* ---- what may be dialled ---- */
 
 static bool is_judged(const struct exchange *x, const struct address *a)
 {
@@ -164,8 +162,7 @@ static bool may_dial(void *arg, const struct address *a, uint16_t port)
 	return judge_address(x, a, port, NULL) == 0;
 }
 
-/* ---- steps before the request leaves
- * --------------------------------------------------------------- */
+/* ---- steps before the request leaves ---- */
 
 static uint32_t time_left_ms(const struct exchange *x)
 {

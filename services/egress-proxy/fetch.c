@@ -61,8 +61,7 @@ struct fetch {
 	struct fetch_result result;
 };
 
-/* ---- what libcurl asks us while it works
- * ------------------------------------------------------------ */
+/* ---- what libcurl asks us while it works ---- */
 
 static bool may_dial(struct fetch *t, const struct sockaddr *sa, socklen_t len)
 {
@@ -158,8 +157,7 @@ static size_t take_body(char *data, size_t size, size_t count, void *arg)
 	return 0;
 }
 
-/* ---- setting up one handle
- * ------------------------------------------------------------------------- */
+/* ---- setting up one handle ---- */
 
 static void add_line(struct curl_slist **list, const char *line)
 {
@@ -303,8 +301,7 @@ static void set_request(struct fetch *t)
 	set_addresses(t);
 }
 
-/* ---- how it ended
- * ---------------------------------------------------------------------------------- */
+/* ---- how it ended ---- */
 
 struct failure_row {
 	CURLcode code;
@@ -410,8 +407,7 @@ static void take_figures(struct fetch *t)
 	r->total_ms = (uint32_t)(info_number(t->easy, CURLINFO_TOTAL_TIME_T) / 1000);
 }
 
-/* ---- pools
- * ----------------------------------------------------------------------------------------- */
+/* ---- pools ---- */
 
 static void pool_free(struct pool *p)
 {
@@ -583,8 +579,7 @@ void fetch_cancel(struct fetch *t)
 	fetch_free(t);
 }
 
-/* ---- the fetcher
- * ----------------------------------------------------------------------------------- */
+/* ---- the fetcher ---- */
 
 static int add_file(const char *path, int to, struct err *err)
 {

@@ -20,8 +20,7 @@ const char *forward_kind_name(enum forward_kind kind)
 	return kind_names[kind];
 }
 
-/* ---- requests
- * ------------------------------------------------------------------------------------ */
+/* ---- requests ---- */
 
 static void refuse(struct forward_request *rq, enum forward_kind kind, const char *rule)
 {
@@ -153,8 +152,7 @@ void forward_done(struct forward_request *rq)
 	*rq = (struct forward_request){ 0 };
 }
 
-/* ---- answers
- * ------------------------------------------------------------------------------------- */
+/* ---- answers ---- */
 
 static void add_member(struct buf *b, const char *key, const char *value)
 {

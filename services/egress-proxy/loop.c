@@ -67,8 +67,7 @@ void loop_free(struct loop *l)
 	free(l);
 }
 
-/* ---- descriptors
- * --------------------------------------------------------------------------------- */
+/* ---- descriptors ---- */
 
 static struct watch *watch_slot(struct loop *l, int fd)
 {
@@ -123,8 +122,7 @@ static void dispatch(struct loop *l, const struct epoll_event *e)
 		w->ready(w->arg, fd, e->events);
 }
 
-/* ---- timers: few (one per pool, per lookup, one tick), so a list is enough
- * --------------------------- */
+/* ---- timers: few (one per pool, per lookup, one tick), so a list is enough ---- */
 
 void loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t after_us,
 		    void (*fire)(void *arg), void *arg)
@@ -187,8 +185,7 @@ static void run_timers(struct loop *l)
 	}
 }
 
-/* ---- other threads
- * ------------------------------------------------------------------------------- */
+/* ---- other threads ---- */
 
 static void wake(struct loop *l)
 {

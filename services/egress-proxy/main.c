@@ -22,6 +22,7 @@ struct egress {
 	struct service service;
 	struct egress_cfg cfg;
 	struct pinned pinned;
+	struct dns_server dns;
 	struct keys *keys;
 	struct bus *bus;
 	struct loop *loop;
@@ -31,32 +32,28 @@ struct egress {
 	bool thread_runs;
 };
 
-/* ---- settings that need more than a row
- * ------------------------------------------------------------ */
+/* ---- settings that need more than a row ---- */
 
-/* A variable that is taken and then not obeyed would let traffic go where the operator does not
+/* A variable that is taken and then not obeyed would send traffic where the operator does not
  * expect it. */
 static int refuse_unsupported(const struct egress_cfg *cfg, struct err *err)
 {
-	if (cfg->dns)
-		return err_set(err, ERR_UNSUPPORTED,
-			       "MCPBOX_EGRESS_DNS is not supported by this version; unset it");
-	if (cfg->upstream_proxy)
-		return err_set(
-			err, ERR_UNSUPPORTED,
-			"MCPBOX_EGRESS_UPSTREAM_PROXY is not supported by this version; unset it");
-	return 0;
+	if (!cfg->upstream_proxy)
+		return 0;
+	return err_set(err, ERR_UNSUPPORTED,
+		       "MCPBOX_EGRESS_UPSTREAM_PROXY is not supported by this version; unset it");
 }
 
 static int judge_settings(struct egress *e, struct err *err)
 {
 	int r = refuse_unsupported(&e->cfg, err);
 
+	if (r == 0)
+		r = dns_parse_server(e->cfg.dns, &e->dns, err);
 	return r == 0 ? pinned_parse(e->cfg.pinned_hosts, &e->pinned, err) : r;
 }
 
-/* ---- powers
- * ---------------------------------------------------------------------------------------- */
+/* ---- powers ---- */
 
 static void raise_descriptors(void)
 {
@@ -86,8 +83,7 @@ static int confine(const struct egress_cfg *cfg, struct err *err)
 	return service_confine(NULL, read_write, err);
 }
 
-/* ---- news
- * ------------------------------------------------------------------------------------------ */
+/* ---- news ---- */
 
 /* On the loop: a stream whose permit was revoked ends now. */
 static void take_status(void *arg)
@@ -119,8 +115,7 @@ static void fill_lease(void *arg, PB(Instance) * instance)
 	instance->in_flight = (uint32_t)__atomic_load_n(&e->listener.count, __ATOMIC_RELAXED);
 }
 
-/* ---- start and stop
- * -------------------------------------------------------------------------------- */
+/* ---- start and stop ---- */
 
 static int start_bus(struct egress *e, struct err *err)
 {
@@ -156,7 +151,7 @@ static int start_loop(struct egress *e, struct err *err)
 {
 	int r;
 
-	e->env.resolver = resolver_new(e->loop, &e->pinned);
+	e->env.resolver = resolver_new(e->loop, &e->pinned, &e->dns);
 	e->env.own = own_new(e->loop, e->bus);
 	r = listener_start(&e->listener, e->loop, &e->env, e->cfg.socket_path, err);
 	if (r < 0)

@@ -64,8 +64,7 @@ static bool is_inside_name(const struct host *h)
 	return false;
 }
 
-/* ---- making a policy of a grant
- * ------------------------------------------------------------------ */
+/* ---- making a policy of a grant ---- */
 
 static void rule_done(struct rule *r)
 {
@@ -191,8 +190,7 @@ size_t policy_bad_entries(const struct policy *p)
 	return p->bad;
 }
 
-/* ---- deciding
- * ------------------------------------------------------------------------------------ */
+/* ---- deciding ---- */
 
 /* How near a rule came; the farthest refusal is the one worth telling. */
 enum verdict { NOT_LISTED, WRONG_PORT, WRONG_METHOD, WRONG_PATH, INSIDE_NAME, ALLOWED };

@@ -10,8 +10,7 @@
 #define THREADS     8
 #define QUEUE_MAX   256
 #define CACHE_SLOTS 256
-#define CACHE_US \
-	(10u * 1000 * 1000) /* getaddrinfo tells no lifetime; short, so that moves are seen */
+#define CACHE_S     10u /* at most; short, so that moves are seen */
 
 struct resolve {
 	struct resolver *resolver;
@@ -20,7 +19,8 @@ struct resolve {
 	resolve_done *done; /* loop thread; NULL: nobody waits any more */
 	void *arg;
 	struct loop_timer timer;
-	struct resolved answer; /* the worker's until it posts */
+	struct resolved answer; /* the worker's until it posts, like ttl_s and err */
+	uint32_t ttl_s;
 	struct err err;
 };
 
@@ -33,6 +33,7 @@ struct cached {
 struct resolver {
 	struct loop *loop;
 	const struct pinned *pinned;
+	struct dns_server server;
 	struct cached *cache; /* loop thread; slot by hash of the name */
 
 	pthread_t threads[THREADS];
@@ -43,8 +44,12 @@ struct resolver {
 	bool is_stopping;                   /* lock */
 };
 
-/* ---- on the threads
- * ------------------------------------------------------------------------------ */
+/* ---- on the threads ---- */
+
+static int too_many(struct err *err)
+{
+	return err_set(err, ERR_DENIED, "the name has more than %d addresses", RESOLVE_MAX);
+}
 
 static int take_addresses(const struct addrinfo *list, struct resolved *ret, struct err *err)
 {
@@ -52,8 +57,7 @@ static int take_addresses(const struct addrinfo *list, struct resolved *ret, str
 
 	for (const struct addrinfo *ai = list; ai; ai = ai->ai_next) {
 		if (ret->count == RESOLVE_MAX)
-			return err_set(err, ERR_DENIED, "the name has more than %d addresses",
-				       RESOLVE_MAX);
+			return too_many(err);
 		if (address_from_sockaddr(ai->ai_addr, ai->ai_addrlen, &ret->addresses[ret->count],
 					  &port) == 0)
 			ret->count++;
@@ -61,7 +65,7 @@ static int take_addresses(const struct addrinfo *list, struct resolved *ret, str
 	return ret->count > 0 ? 0 : err_set(err, ERR_NOT_FOUND, "the name has no address");
 }
 
-static int look_up(const char *host, struct resolved *ret, struct err *err)
+static int ask_host(const char *host, struct resolved *ret, struct err *err)
 {
 	const struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
 	struct addrinfo *list = NULL;
@@ -74,6 +78,29 @@ static int look_up(const char *host, struct resolved *ret, struct err *err)
 	r = take_addresses(list, ret, err);
 	freeaddrinfo(list);
 	return r;
+}
+
+static int ask_server(const struct dns_server *server, struct resolve *q)
+{
+	struct dns_answer a = { .addresses = q->answer.addresses, .max = RESOLVE_MAX };
+	int r = dns_look_up(server, q->host, &a, &q->err);
+
+	if (r == 0 && a.is_over)
+		r = too_many(&q->err);
+	if (r < 0)
+		return r;
+	q->answer.count = a.count;
+	q->ttl_s = a.ttl_s;
+	return 0;
+}
+
+static void look_up(const struct resolver *r, struct resolve *q)
+{
+	q->ttl_s = CACHE_S; /* getaddrinfo tells none */
+	if (r->server.address.len > 0)
+		(void)ask_server(&r->server, q);
+	else
+		(void)ask_host(q->host, &q->answer, &q->err);
 }
 
 static void on_answer(void *arg);
@@ -102,14 +129,13 @@ static void *worker(void *arg)
 	struct resolve *q;
 
 	while ((q = take_job(r))) {
-		(void)look_up(q->host, &q->answer, &q->err);
+		look_up(r, q);
 		loop_post(r->loop, on_answer, q);
 	}
 	return NULL;
 }
 
-/* ---- on the loop
- * --------------------------------------------------------------------------------- */
+/* ---- on the loop ---- */
 
 static struct cached *cache_slot(struct resolver *r, const char *host)
 {
@@ -120,13 +146,14 @@ static struct cached *cache_slot(struct resolver *r, const char *host)
 	return &r->cache[h % CACHE_SLOTS];
 }
 
-static void cache_store(struct resolver *r, const char *host, const struct resolved *answer)
+static void cache_store(struct resolver *r, const struct resolve *q)
 {
-	struct cached *c = cache_slot(r, host);
+	struct cached *c = cache_slot(r, q->host);
+	uint64_t keep_s = q->ttl_s < CACHE_S ? q->ttl_s : CACHE_S;
 
-	memcpy(c->host, host, strlen(host) + 1);
-	c->answer = *answer;
-	c->until_us = clock_mono_us() + CACHE_US;
+	memcpy(c->host, q->host, sizeof(c->host));
+	c->answer = q->answer;
+	c->until_us = clock_mono_us() + keep_s * 1000 * 1000;
 }
 
 static const struct resolved *cache_find(struct resolver *r, const char *host)
@@ -142,7 +169,7 @@ static void on_answer(void *arg)
 
 	loop_timer_clear(q->resolver->loop, &q->timer);
 	if (q->answer.count > 0 && !q->err.code)
-		cache_store(q->resolver, q->host, &q->answer);
+		cache_store(q->resolver, q);
 	if (q->done)
 		q->done(q->arg, q->err.code ? NULL : &q->answer, &q->err);
 	free(q);
@@ -242,7 +269,8 @@ void resolve_cancel(struct resolve *q)
 	q->done = NULL;
 }
 
-struct resolver *resolver_new(struct loop *l, const struct pinned *pinned)
+struct resolver *resolver_new(struct loop *l, const struct pinned *pinned,
+			      const struct dns_server *server)
 {
 	struct resolver *r = mem_alloc(sizeof(*r));
 
@@ -252,6 +280,7 @@ struct resolver *resolver_new(struct loop *l, const struct pinned *pinned)
 	(void)setenv("RES_OPTIONS", "timeout:1 attempts:2 ndots:0", 1);
 	r->loop = l;
 	r->pinned = pinned;
+	r->server = *server;
 	r->cache = mem_alloc_array(CACHE_SLOTS, sizeof(*r->cache));
 	r->queue_end = &r->queue;
 	(void)pthread_mutex_init(&r->lock, NULL);

@@ -1,5 +1,5 @@
 /*
- * Names to addresses: the operator's pins, then the host's resolver, on a bounded set of threads.
+ * Names to addresses: the operator's pins, then a resolver, on a bounded set of threads.
  * Asked only after the policy allowed the name; what comes back is judged by the caller, every
  * address of it.
  *
@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include "address.h"
 #include "attrs.h"
+#include "dns.h"
 #include "err.h"
 #include "loop.h"
 #include "pinned.h"
@@ -30,8 +31,9 @@ struct resolved {
 struct resolver;
 struct resolve; /* one lookup under way */
 
-/* pinned: borrowed. */
-struct resolver *resolver_new(struct loop *l, const struct pinned *pinned);
+/* pinned: borrowed.  server: copied; without an address the host's own resolver is asked. */
+struct resolver *resolver_new(struct loop *l, const struct pinned *pinned,
+			      const struct dns_server *server);
 /* Waits for threads that are in a lookup; the loop has stopped. */
 void resolver_free(struct resolver *r);
 

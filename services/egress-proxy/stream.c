@@ -21,8 +21,7 @@
 static void on_ready(void *arg, int fd, uint32_t events);
 static void stream_tick(void *arg);
 
-/* ---- end
- * ------------------------------------------------------------------------------------------- */
+/* ---- end ---- */
 
 static void listener_watch(struct listener *l);
 
@@ -51,8 +50,7 @@ static void stream_free(struct stream *s, const char *reason)
 		listener_watch(l);
 }
 
-/* ---- out
- * ------------------------------------------------------------------------------------------- */
+/* ---- out ---- */
 
 static uint32_t wanted_events(const struct stream *s)
 {
@@ -143,8 +141,7 @@ static void on_exchanged(void *arg, struct buf *frame, struct buf *body)
 	start_answer(s);
 }
 
-/* ---- in: requests
- * ---------------------------------------------------------------------------------- */
+/* ---- in: requests ---- */
 
 /* For frames after which the stream cannot go on. */
 static void answer_and_close(struct stream *s, enum forward_kind kind, const char *text)
@@ -189,8 +186,7 @@ static void take_request(struct stream *s)
 	exchange_start(x);
 }
 
-/* ---- in: opening
- * ----------------------------------------------------------------------------------- */
+/* ---- in: opening ---- */
 
 static void take_opening(struct stream *s)
 {
@@ -211,8 +207,7 @@ static void take_opening(struct stream *s)
 	start_answer(s);
 }
 
-/* ---- in: bytes
- * ------------------------------------------------------------------------------------- */
+/* ---- in: bytes ---- */
 
 static void take_event(struct stream *s, enum wire_event e)
 {
@@ -263,8 +258,7 @@ static void on_ready(void *arg, int fd, uint32_t events)
 		read_some(s);
 }
 
-/* ---- accepting
- * ------------------------------------------------------------------------------------- */
+/* ---- accepting ---- */
 
 static void stream_new(struct listener *l, int fd)
 {
@@ -369,8 +363,7 @@ size_t listener_streams_of_call(const struct listener *l, const char *call_id)
 	return n;
 }
 
-/* ---- the socket
- * ------------------------------------------------------------------------------------ */
+/* ---- the socket ---- */
 
 /* A socket file whose owner died stays; a living owner still answers. */
 static int remove_stale(const struct sockaddr_un *sa, struct err *err)

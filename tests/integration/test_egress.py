@@ -132,16 +132,63 @@ def make_certificates(directory):
             "-days", "2", "-extfile", "ext", "-out", "origin.pem")
 
 
+class Resolver:
+    """A DNS server for EGRESS_DNS: knows a few names, remembers what it was asked for."""
+
+    ADDRESSES = {"loop": ["127.0.0.1"], "mixed": ["93.184.215.14", "10.0.0.5"], "lan": ["10.0.0.5"],
+                 "mapped": ["::ffff:10.0.0.5"], "long": ["10.0.0.6"], "many": [f"93.184.215.{n}" for n in range(60)]}
+
+    def __init__(self):
+        self.asked = []
+        self.udp = socket.socket(type=socket.SOCK_DGRAM)
+        self.udp.bind(("127.0.0.1", 0))
+        self.port = self.udp.getsockname()[1]
+        self.tcp = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._serve_udp, daemon=True).start()
+        threading.Thread(target=self._serve_tcp, daemon=True).start()
+
+    def _answer(self, query, is_tcp):
+        end = query.index(b"\0", 12) + 5
+        name = query[13:end - 5].split(b"\x07example")[0].decode()
+        (kind,) = struct.unpack(">H", query[end - 4:end - 2])
+        self.asked.append(name)
+        if name == "silent":
+            return None
+        family, size = (socket.AF_INET, 4) if kind == 1 else (socket.AF_INET6, 16)
+        found = [a for a in self.ADDRESSES.get(name, []) if (":" in a) == (size == 16)]
+        flags = 0x8180 if name in self.ADDRESSES else 0x8183
+        if not is_tcp and name in ("long", "many"):
+            flags, found = flags | 0x0200, []
+        head = query[:2] + struct.pack(">HHHHH", flags, 1, len(found), 0, 0) + query[12:end]
+        return head + b"".join(b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 60, size) + socket.inet_pton(family, a)
+                               for a in found)
+
+    def _serve_udp(self):
+        while True:
+            query, peer = self.udp.recvfrom(4096)
+            answer = self._answer(query, False)
+            if answer:
+                self.udp.sendto(b"\0\0" + answer[2:], peer)  # a forgery with another id comes first
+                self.udp.sendto(answer, peer)
+
+    def _serve_tcp(self):
+        while True:
+            peer, _ = self.tcp.accept()
+            with peer:
+                (size,) = struct.unpack(">H", peer.recv(2))
+                answer = self._answer(peer.recv(size), True)
+                peer.sendall(struct.pack(">H", len(answer)) + answer)
+
+
 class Proxy:
-    def __init__(self, directory, registry_address, origin, environment=None):
-        self.directory = directory
-        self.socket_path = directory / "sockets" / "egress.sock"
-        self.socket_path.parent.mkdir(exist_ok=True)
+    def __init__(self, directory, registry_address, origin, name="first", environment=None):
+        self.socket_path = directory / name / "egress.sock"
+        self.socket_path.parent.mkdir()
         names = ["status.example.com", "other.example.com", "wrong.example.com"]
         pins = [f"{n}=127.0.0.1:{origin.port}" for n in names] + ["gone.example.com=127.0.0.1:1"]
         self.environment = {
             "MCPBOX_KEYS_FILE": str(directory / "egress.key"), "MCPBOX_REGISTRY_ADDR": registry_address,
-            "MCPBOX_SPOOL_DIR": str(directory / "spool"), "MCPBOX_EGRESS_SOCKET": str(self.socket_path),
+            "MCPBOX_SPOOL_DIR": str(directory / name / "spool"), "MCPBOX_EGRESS_SOCKET": str(self.socket_path),
             "MCPBOX_EGRESS_CA_FILE": str(directory / "ca.pem"),
             "MCPBOX_LOG_LEVEL": os.environ.get("MCPBOX_LOG_LEVEL", "info"),
             "MCPBOX_EGRESS_PINNED_HOSTS": ",".join([*pins, f"self.example.com={registry_address}"]),
@@ -215,8 +262,8 @@ class World:
                        "not_after": "2099-01-01T00:00:00.000Z", **(permit or {})},
             "grant": {"server_id": server, "server_name": "news", "hosts": entries, **(grant or {})}})
 
-    def try_open(self, signed, call_id="c1", mode=1, deadline_ms=30000, sock=None):
-        sock = sock or self.proxy.connect()
+    def try_open(self, signed, call_id="c1", mode=1, deadline_ms=30000, proxy=None):
+        sock = (proxy or self.proxy).connect()
         request = {**signed, "call_id": call_id, "tool_name": "service_status", "mode": mode,
                    "deadline_ms": deadline_ms}
         sock.settimeout(None)  # the descriptor is shared, its non-blocking flag too
@@ -227,7 +274,7 @@ class World:
         return json.loads(run.stdout), Stream(sock)
 
     def open(self, *args, signed=None, **more):
-        call = {k: more.pop(k) for k in ("call_id", "deadline_ms") if k in more}
+        call = {k: more.pop(k) for k in ("call_id", "deadline_ms", "proxy") if k in more}
         answer, stream = self.try_open(signed or self.sign(*args, **more), **call)
         assert answer["code"] == 0, answer
         return stream
@@ -408,6 +455,52 @@ def test_a_lost_post_is_not_sent_again(world):
     head, _ = stream.ask("POST", "https://status.example.com/close", body=b"x")
     assert "error" in head
     assert [r[0] for r in world.origin.requests[count:]] == ["POST"]
+
+
+# ---- names -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def resolver():
+    return Resolver()
+
+
+@pytest.fixture(scope="module")
+def asking(world, resolver):
+    """A proxy that asks that resolver."""
+    proxy = Proxy(world.directory, world.address, world.origin, "asking",
+                  {"MCPBOX_EGRESS_DNS": f"127.0.0.1:{resolver.port}"})
+    yield proxy
+    proxy.stop()
+
+
+@pytest.mark.parametrize("name, kind, rule", [
+    ("loop", "denied", "address"), ("mixed", "denied", "address"), ("lan", "denied", "address"),
+    ("mapped", "denied", "address"), ("long", "denied", "address"), ("many", "denied", "addresses"),
+    ("nosuch", "dns", None), ("silent", "dns", None)])
+def test_every_address_of_a_name_is_judged(world, resolver, asking, name, kind, rule):
+    begin = time.monotonic()
+    head, _ = world.open(hosts=["*.example.com"], proxy=asking).ask("GET", f"http://{name}.example.com/")
+    assert (head["error"]["kind"], head["error"]["rule"]) == (kind, rule)
+    assert name in resolver.asked
+    assert time.monotonic() - begin < 4
+
+
+def test_a_name_that_is_not_granted_causes_no_query(world, resolver, asking):
+    stream = world.open(hosts=["other.example.com", {"host": "narrow.example.com", "methods": ["POST"]}],
+                        proxy=asking)
+    for name in ("secret", "narrow"):
+        assert stream.ask("GET", f"http://{name}.example.com/")[0]["error"]["kind"] == "denied"
+    assert not {"secret", "narrow"} & set(resolver.asked)
+
+
+def test_a_bad_start_names_the_variable(world):
+    for name, value in (("MCPBOX_EGRESS_UPSTREAM_PROXY", "http://proxy:3128"), ("MCPBOX_EGRESS_DNS", "resolver"),
+                        ("MCPBOX_EGRESS_PINNED_HOSTS", "a.example.com=b"), ("MCPBOX_EGRESS_CA_FILE", "/nowhere")):
+        run = subprocess.run([BIN / "mcpbox-egress-proxy"], env={**world.proxy.environment, name: value},
+                             capture_output=True, text=True, timeout=WAIT)
+        assert run.returncode != 0
+        assert (value if name.endswith(("HOSTS", "FILE")) else name) in run.stderr
 
 
 # ---- opening -----------------------------------------------------------------------------------------

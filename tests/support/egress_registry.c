@@ -46,8 +46,7 @@ static void say(const char *line)
 	(void)pthread_mutex_unlock(&out_lock);
 }
 
-/* ---- status
- * ---------------------------------------------------------------------------------------- */
+/* ---- status ---- */
 
 static void sign_status(struct fake *f, PB(SignedStatus) * ret, struct buf *packed,
 			uint8_t signature[CRYPTO_SIGN_SIZE])
@@ -103,8 +102,7 @@ static void *publish_always(void *arg)
 	return NULL;
 }
 
-/* ---- questions
- * ------------------------------------------------------------------------------------- */
+/* ---- questions ---- */
 
 static int answer_ship(struct bus_request *rq, struct err *err BOX_UNUSED)
 {
@@ -141,8 +139,7 @@ static const struct bus_route routes[] = {
 	{ MSG_LEAVE, FROM(ROLE_EGRESS), 0, answer_empty },
 };
 
-/* ---- commands
- * -------------------------------------------------------------------------------------- */
+/* ---- commands ---- */
 
 static uint8_t *pack_json(const ProtobufCMessageDescriptor *type, const json_t *tree,
 			  size_t *ret_len, const uint8_t grant_hash[CRYPTO_HASH_SIZE])
@@ -221,8 +218,7 @@ static void obey(struct fake *f, const char *text)
 		sign_permit(f, command);
 }
 
-/* ---- start
- * ----------------------------------------------------------------------------------------- */
+/* ---- start ---- */
 
 static int write_keys(const struct secret *root, const char *directory, enum bus_role role,
 		      struct err *err)

@@ -12,8 +12,7 @@
 #define LINE_MAX_LEN 16384
 #define PARTS_MAX    16
 
-/* ---- the stand-in resolver
- * ------------------------------------------------------------------------- */
+/* ---- the stand-in resolver ---- */
 
 static const struct {
 	const char *name; /* "*.suffix": all below */
@@ -77,8 +76,7 @@ static size_t look_up(const char *name, const char *override, struct address ret
 	return count;
 }
 
-/* ---- one decision
- * ---------------------------------------------------------------------------------- */
+/* ---- one decision ---- */
 
 static bool addresses_pass(const struct target *t, const struct rule *rule, const char *dns)
 {
@@ -110,8 +108,7 @@ static bool is_allowed(const struct policy *p, const char *method, const char *t
 	return allowed;
 }
 
-/* ---- reading the table
- * ------------------------------------------------------------------------------- */
+/* ---- reading the table ---- */
 
 static void add_code_point(char **out, unsigned c)
 {
