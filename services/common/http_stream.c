@@ -201,7 +201,7 @@ static bool pump(struct http_request *rq, struct http_stream *s, uint64_t *last_
 	return true;
 }
 
-static void leave(struct http_request *rq, struct http_stream *s)
+static void leave(struct http_stream *s)
 {
 	bool is_ended;
 
@@ -213,7 +213,6 @@ static void leave(struct http_request *rq, struct http_stream *s)
 	pthread_mutex_unlock(&s->lock);
 	if (is_ended)
 		stream_free(s);
-	atomic_fetch_sub(&rq->server->streams, 1);
 }
 
 void http_stream_run(struct http_request *rq)
@@ -229,9 +228,11 @@ void http_stream_run(struct http_request *rq)
 	/* What was said before the stop, such as a subscription's last message. */
 	if (is_good && s->queue.len)
 		is_good = write_queue(rq, s);
+	/* Before anybody can see the end, so that a stream may follow at once. */
+	atomic_fetch_sub(&rq->server->streams, 1);
 	if (is_good && s->is_chunked)
 		is_good = http_write(rq, "0\r\n\r\n", 5);
 	if (!is_good || !s->is_chunked)
 		rq->must_close = true;
-	leave(rq, s);
+	leave(s);
 }
