@@ -185,10 +185,22 @@ static int check_credential(struct call *call, struct err *err)
 	return 0;
 }
 
-static int respond_err(struct call *call, const struct err *err)
+/* The registry says when in the hint, "retry_after=SECONDS"; for HTTP that is a header. */
+static void add_retry_after(struct call *call, struct err *err)
+{
+	static const char prefix[] = "retry_after=";
+	const char *seconds = RETRY_AFTER_S;
+
+	if (strncmp(err->hint, prefix, strlen(prefix)) == 0)
+		seconds = err->hint + strlen(prefix);
+	http_add_header(call->rq, "Retry-After", seconds);
+	err->hint[0] = 0;
+}
+
+static int respond_err(struct call *call, struct err *err)
 {
 	if (err->code == ERR_RATE_LIMITED)
-		http_add_header(call->rq, "Retry-After", RETRY_AFTER_S);
+		add_retry_after(call, err);
 	if (err->code == ERR_UNAUTHENTICATED)
 		http_add_header(call->rq, "WWW-Authenticate", "Bearer");
 	if (err->code == ERR_UNAUTHENTICATED && call->session.is_cookie)

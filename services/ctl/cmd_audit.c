@@ -21,33 +21,35 @@
 
 /* ---- one row ---- */
 
-static void print_text(const char *text)
+/* "alice (rest)", safe. */
+static void who(const PB(AuditEvent) * e, struct buf *ret)
 {
-	print_safe(stdout, text, strlen(text));
+	print_escape(ret, *e->actor ? e->actor : "-", *e->actor ? strlen(e->actor) : 1, true);
+	if (*e->via)
+		buf_printf(ret, " (%s)", e->via);
 }
 
-/* 16:04:05.123Z  17  tool.approved  ok  admin (rest)  tool 0195…  {"version":2} */
+/* 2026-11-22T16:04:05.123Z  17  tool.approved  ok  alice (rest)  tool 0195…  {"version":2} */
 static void print_event(const PB(AuditEvent) * e)
 {
 	char at[32], seq[24] = "-";
-	struct buf detail = BUF_INIT(4 * DETAIL_WIDTH + 64);
+	struct buf actor = BUF_INIT(1024), rest = BUF_INIT(4096);
 	size_t len = e->detail_json.len < DETAIL_WIDTH ? e->detail_json.len : DETAIL_WIDTH;
 
 	clock_format_iso(e->at_unix_ms, at);
 	if (e->seq > 0)
 		(void)snprintf(seq, sizeof(seq), "%llu", (unsigned long long)e->seq);
-	(void)printf("%s  %6s  %-16s  %-8s  ", at, seq, e->topic, e->outcome);
-	print_text(*e->actor ? e->actor : "-");
-	if (*e->via)
-		(void)printf(" (%s)", e->via);
-	(void)printf("  %s ", e->object_kind);
-	print_text(e->object_id);
+	who(e, &actor);
+	print_escape(&rest, e->object_id, strlen(e->object_id), true);
 	if (e->detail_json.len > 2) { /* more than {} */
-		print_escape(&detail, (const char *)e->detail_json.data, len, true);
-		(void)printf("  %s%s", buf_str(&detail), len < e->detail_json.len ? "…" : "");
+		buf_add_str(&rest, "  ");
+		print_escape(&rest, (const char *)e->detail_json.data, len, true);
+		buf_add_str(&rest, len < e->detail_json.len ? "…" : "");
 	}
-	(void)putchar('\n');
-	buf_done(&detail);
+	(void)printf("%s  %6s  %-16s  %-8s  %-20s  %s %s\n", at, seq, e->topic, e->outcome,
+		     buf_str(&actor), e->object_kind, buf_str(&rest));
+	buf_done(&actor);
+	buf_done(&rest);
 }
 
 /* ---- tail ---- */

@@ -46,7 +46,8 @@ static int open_bus(struct ops *ops, const struct ctl *ctl, const struct bus_new
 
 int ops_open(const struct ctl *ctl, const struct bus_news *news, struct ops **ret, struct err *err)
 {
-	static struct ops only; /* one bus per process; it keeps its sockets until the end (bus.h) */
+	static struct ops
+		only; /* one bus per process; it keeps its sockets until the end (bus.h) */
 	struct ops *ops = &only;
 	int r = crypto_start();
 

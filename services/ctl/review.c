@@ -77,7 +77,8 @@ int review_load(const struct ctl *ctl, const char *tool_id, struct review *ret, 
 	*ret = (struct review){ .diff = BUF_INIT(DIFF_MAX) };
 	r = get(ctl, mem_printf("/api/tools/%s", tool_id), &ret->tool, err);
 	if (r == 0)
-		r = get(ctl, mem_printf("/api/servers/%s", print_member(ret->tool, "server_id", "")),
+		r = get(ctl,
+			mem_printf("/api/servers/%s", print_member(ret->tool, "server_id", "")),
 			&ret->server, err);
 	if (r == 0)
 		r = get_requests(ctl, tool_id, &ret->requests, err);
@@ -122,11 +123,17 @@ void review_print_requests(const json_t *requests)
 
 /* ---- showing it ---- */
 
+/* Lines after the first stand below it, so that a value cannot pass for the next field. */
 static void print_field(const char *name, const char *value)
 {
-	(void)printf("  %-14s ", name);
-	print_safe(stdout, value, strlen(value));
-	(void)putchar('\n');
+	for (const char *label = name; *value; label = "") {
+		size_t len = strcspn(value, "\n");
+
+		(void)printf("  %-14s ", label);
+		print_safe(stdout, value, len);
+		(void)putchar('\n');
+		value += len + (value[len] == '\n');
+	}
 }
 
 struct fact {
@@ -141,6 +148,32 @@ static void print_facts_of(const json_t *object, const struct fact *facts, size_
 		if (value)
 			print_field(facts[i].name, value);
 	}
+}
+
+/* A member that is no text, as JSON; nothing when it is null. */
+static void print_other(const json_t *object, const char *key, const char *name)
+{
+	const json_t *value = json_object_get(object, key);
+	BOX_CLEANUP(mem_freep) char *text = NULL;
+
+	if (json_is_null(value))
+		return;
+	text = json_dumps(value, JSON_ENCODE_ANY);
+	if (text)
+		print_field(name, text);
+}
+
+/* Hosts that the server's tools may reach now, whichever of them asked. */
+static void print_allowed_hosts(const json_t *server)
+{
+	const json_t *hosts = json_object_get(server, "allowed_hosts");
+	size_t i;
+	json_t *host;
+
+	(void)puts("\nHosts that its server may reach");
+	if (json_array_size(hosts) == 0)
+		(void)puts("  none");
+	json_array_foreach(hosts, i, host) print_indented(stdout, "  ", json_string_value(host));
 }
 
 static void print_facts(const json_t *tool)
@@ -165,6 +198,9 @@ static void print_facts(const json_t *tool)
 	(void)snprintf(both, sizeof(both), "%s (live: %s)", head, live[0] == '-' ? "none" : live);
 	print_field("version", both);
 	print_facts_of(tool, facts, ARRAY_LEN(facts));
+	print_other(tool, "timeout_ms", "timeout, ms");
+	print_other(tool, "limits", "limits");
+	print_other(tool, "input_schema", "arguments");
 }
 
 static void print_changes(const struct review *v)
@@ -217,6 +253,7 @@ void review_print(const struct review *v, const char *x)
 		review_print_requests(v->requests);
 	else
 		(void)puts("  none");
+	print_allowed_hosts(v->server);
 	if (v->live)
 		print_changes(v);
 	(void)puts("\nCode");

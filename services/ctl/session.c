@@ -1,4 +1,6 @@
+#include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 #include "client.h"
 #include "json.h"
@@ -79,6 +81,31 @@ static int refresh(const struct ctl *ctl, struct err *err)
 	return r == 0 ? session_keep(ctl, tokens, err) : r;
 }
 
+/* Waits for its turn; the lock goes with the descriptor.  -1 where the directory cannot be written. */
+static int lock_tokens(const struct ctl *ctl)
+{
+	BOX_CLEANUP(mem_freep) char *path = place_path(&ctl->place, "ctl/lock");
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd >= 0)
+		(void)flock(fd, LOCK_EX);
+	return fd;
+}
+
+/*
+ * Get a token in place of `old`.  One process at a time: a refresh token that comes twice looks stolen to the
+ * registry, which then ends the whole session.
+ */
+static int renew(const struct ctl *ctl, const char *old, struct err *err)
+{
+	BOX_CLEANUP(fd_closep) int lock = lock_tokens(ctl);
+	BOX_CLEANUP(mem_freep) char *present = kept(ctl, "access_token");
+
+	if (lock >= 0 && present && strcmp(present, old) != 0)
+		return 0; /* another process was faster */
+	return refresh(ctl, err);
+}
+
 static int not_logged_in(const struct ctl *ctl, struct err *err)
 {
 	if (ctl->place.token)
@@ -87,11 +114,14 @@ static int not_logged_in(const struct ctl *ctl, struct err *err)
 	return err_set_field(err, ERR_UNAUTHENTICATED, NULL, "mcpboxctl login", "not logged in");
 }
 
-static int call_once(const struct ctl *ctl, const char *method, const char *path,
-		     const json_t *body, json_t **ret, struct err *err)
+static char *present_token(const struct ctl *ctl)
 {
-	BOX_CLEANUP(mem_freep)
-	char *token = ctl->place.token ? mem_strdup(ctl->place.token) : kept(ctl, "access_token");
+	return ctl->place.token ? mem_strdup(ctl->place.token) : kept(ctl, "access_token");
+}
+
+static int call_as(const struct ctl *ctl, const char *token, const char *method, const char *path,
+		   const json_t *body, json_t **ret, struct err *err)
+{
 	const struct client_request rq = {
 		.port = ctl->place.admin_port,
 		.method = method,
@@ -100,16 +130,25 @@ static int call_once(const struct ctl *ctl, const char *method, const char *path
 		.body = body,
 	};
 
-	return token ? client_call(&rq, ret, err) : -ERR_UNAUTHENTICATED;
+	return client_call(&rq, ret, err);
 }
 
 int session_call(const struct ctl *ctl, const char *method, const char *path, const json_t *body,
 		 json_t **ret, struct err *err)
 {
-	int r = call_once(ctl, method, path, body, ret, err);
+	BOX_CLEANUP(mem_freep) char *token = present_token(ctl);
+	BOX_CLEANUP(mem_freep) char *renewed = NULL;
+	int r;
 
-	if (r == -ERR_UNAUTHENTICATED && !ctl->place.token && refresh(ctl, err) == 0)
-		r = call_once(ctl, method, path, body, ret, err);
+	if (!token)
+		return not_logged_in(ctl, err);
+	r = call_as(ctl, token, method, path, body, ret, err);
+	if (r == -ERR_UNAUTHENTICATED && !ctl->place.token) {
+		r = renew(ctl, token, err);
+		renewed = present_token(ctl);
+		if (r == 0 && renewed)
+			r = call_as(ctl, renewed, method, path, body, ret, err);
+	}
 	return r == -ERR_UNAUTHENTICATED ? not_logged_in(ctl, err) : r;
 }
 

@@ -99,7 +99,7 @@ def test_stale_revision_answers_409_with_the_current_object(admin, registry):
 
 @pytest.mark.parametrize("code,name,want", [
     (1, "invalid", 422), (2, "not_found", 404), (3, "unauthenticated", 401), (4, "denied", 403), (5, "state", 400),
-    (6, "exists", 409), (7, "stale", 409), (9, "rate_limited", 429), (10, "busy", 503), (11, "unavailable", 503),
+    (6, "exists", 409), (7, "stale", 409), (10, "busy", 503), (11, "unavailable", 503),
 ])
 def test_refusals_of_the_registry_keep_their_words(admin, registry, code, name, want):
     registry.answers({"START_SERVER": {"error!": {"code": code, "text": "because", "field": "name", "hint": "do"}}})
@@ -169,6 +169,9 @@ def test_too_many_wrong_passwords_are_429(admin, registry):
     registry.answers({"LOGIN": {"error!": {"code": 9, "text": "too many failed logins"}}})
     status, _, headers = admin.ask("POST", "/auth/login", {"username": "bob", "password": "p"}, token=None)
     assert (status, headers["Retry-After"]) == (429, "60")
+    registry.answers({"LOGIN": {"error!": {"code": 9, "text": "too many failed logins", "hint": "retry_after=17"}}})
+    status, body, headers = admin.ask("POST", "/auth/login", {"username": "bob", "password": "p"}, token=None)
+    assert (status, headers["Retry-After"], body["hint"]) == (429, "17", None)
 
 
 def test_cookie_reads_freely_and_changes_with_the_csrf_token(admin):

@@ -143,6 +143,18 @@ def test_token_that_has_run_out_is_renewed_once(data, ctl, registry):
     assert json.loads((data / "ctl/token").read_text())["refresh_token"] == "refresh-2"
 
 
+def test_two_at_once_renew_once(data, ctl, registry):
+    """A refresh token that comes twice would end the session."""
+    (data / "ctl/token").write_text(json.dumps({"access_token": "old", "refresh_token": "refresh-1"}))
+    both = [subprocess.Popen([BIN / "mcpboxctl", "--data", data, "servers"], stdout=subprocess.DEVNULL)
+            for _ in range(2)]
+    assert [process.wait(timeout=WAIT) for process in both] == [0, 0]
+    asked = []
+    while not registry.lines.empty():
+        asked.append(registry.asked()["msg"])
+    assert asked.count("REFRESH") == 1
+
+
 def test_token_of_the_environment_wins(ctl, registry):
     answer = ctl("servers", environment={"MCPBOX_TOKEN": "other"})
     assert answer.returncode == 1

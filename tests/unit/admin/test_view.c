@@ -30,8 +30,7 @@ static void list_becomes_items_with_renamed_keys(void **state)
 		.total = "total_versions",
 	};
 	PB(VersionBrief)
-	one = MCPBOX__V1__VERSION_BRIEF__INIT,
-	two = MCPBOX__V1__VERSION_BRIEF__INIT;
+	one = MCPBOX__V1__VERSION_BRIEF__INIT, two = MCPBOX__V1__VERSION_BRIEF__INIT;
 	PB(VersionBrief) * versions[] = { &one, &two };
 	PB(ListToolVersionsReply) reply = MCPBOX__V1__LIST_TOOL_VERSIONS_REPLY__INIT;
 
