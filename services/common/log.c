@@ -69,6 +69,13 @@ static void add_head(struct buf *line, enum log_level level, const char *event)
 	add_member(line, "event", event);
 }
 
+/* One write, so that lines of several threads and processes do not mix. */
+static void write_line(const struct buf *line)
+{
+	/* When stderr is gone there is nobody left to be told. */
+	ssize_t written BOX_UNUSED = write(STDERR_FILENO, line->data, line->len);
+}
+
 void log_event(enum log_level level, const char *event, const struct log_field *fields)
 {
 	struct buf line = BUF_INIT(LINE_MAX_BYTES);
@@ -79,9 +86,7 @@ void log_event(enum log_level level, const char *event, const struct log_field *
 	for (const struct log_field *f = fields; f->kind != LOG_FIELD_END; f++)
 		add_field(&line, f);
 	buf_add_str(&line, "}\n");
-	/* One write, so that lines of several threads and processes do not mix.  Nobody is left to
-	 * be told when stderr is gone. */
-	if (!line.is_over && write(STDERR_FILENO, line.data, line.len) < 0) {
-	}
+	if (!line.is_over)
+		write_line(&line);
 	buf_done(&line);
 }
