@@ -24,6 +24,8 @@ static const struct cfg_row rows[] = {
 	    "name[:port]=address[:port],...: the operator's own resolution"),
 	ROW("MCPBOX_EGRESS_DNS", CFG_STRING, dns, NULL, 0, 256, 0,
 	    "address[:port] of the resolver to use; unset: the host's own"),
+	ROW("MCPBOX_EGRESS_BODY_MEMORY", CFG_SIZE, body_memory_bytes, "512m", 1048576, 1ull << 40,
+	    0, "memory for bodies of requests and answers under way, all together"),
 	ROW("MCPBOX_EGRESS_UPSTREAM_PROXY", CFG_STRING, upstream_proxy, NULL, 0, 1024, 0,
 	    "company proxy for outbound traffic"),
 };

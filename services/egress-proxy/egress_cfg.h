@@ -14,6 +14,7 @@ struct egress_cfg {
 	char *pinned_hosts;
 	char *dns;
 	char *upstream_proxy;
+	uint64_t body_memory_bytes;
 	uint32_t bus_peers;
 	uint32_t audit_sync_ms;
 	uint32_t stale_max_ms;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "clock.h"
+#include "log.h"
 #include "mem.h"
 #include "permit.h"
 #include "record.h"
@@ -74,6 +75,9 @@ static void deny_as(struct exchange *x, enum forward_kind kind, const char *rule
 			       x->call->permit->tool_id, host, t->port);
 		e.hint = hint;
 	}
+	log_info("egress.denied", F_STR("call", x->call->open->call_id),
+		 F_STR("tool", x->call->permit->tool_id), F_STR("host", host),
+		 F_UINT("port", t->port), F_STR("rule", rule));
 	f.is_denied = true;
 	f.rule = rule;
 	f.error = text;
@@ -187,6 +191,7 @@ static void send_request(struct exchange *x)
 				    .resolved = &x->resolved,
 				    .timeout_ms = time_left_ms(x),
 				    .max_response = grant_max_response(x->call->grant),
+				    .budget = &x->env->bodies,
 				    .may_dial = may_dial,
 				    .arg = x };
 	struct record_facts f = facts(x);

@@ -22,6 +22,7 @@ struct exchange_env { /* one per process */
 	struct resolver *resolver;
 	struct fetcher *fetcher;
 	struct own *own;
+	struct budget bodies;
 	uint32_t stale_max_ms;
 	uint64_t last_request_no;
 };

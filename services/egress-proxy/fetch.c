@@ -57,7 +57,9 @@ struct fetch {
 	bool head_is_over;
 	bool was_refused; /* by may_dial */
 	bool is_too_large;
+	bool is_starved; /* of memory for the body */
 	bool has_bad_header;
+	uint64_t held; /* taken from the budget */
 	struct fetch_result result;
 };
 
@@ -151,10 +153,12 @@ static size_t take_body(char *data, size_t size, size_t count, void *arg)
 	size_t len = size * count;
 
 	buf_add(&t->result.body, data, len);
-	if (!t->result.body.is_over)
-		return len;
-	t->is_too_large = true;
-	return 0;
+	t->is_too_large = t->result.body.is_over;
+	t->is_starved = !t->is_too_large && !budget_take(t->rq.budget, len);
+	if (t->is_too_large || t->is_starved)
+		return 0;
+	t->held += len;
+	return len;
 }
 
 /* ---- setting up one handle ---- */
@@ -349,6 +353,8 @@ static void judge_code(struct fetch *t, CURLcode code)
 	fail(&t->result, FORWARD_PROTOCOL, curl_easy_strerror(code));
 }
 
+static const char budget_text[] = "too many large answers are under way; try again";
+
 static void judge_end(struct fetch *t, CURLcode code)
 {
 	if (t->was_refused)
@@ -356,6 +362,8 @@ static void judge_end(struct fetch *t, CURLcode code)
 		     "the host leads to an address that is not reachable");
 	else if (t->is_too_large)
 		fail(&t->result, FORWARD_TOO_LARGE, "the answer is too large");
+	else if (t->is_starved)
+		fail(&t->result, FORWARD_UNAVAILABLE, budget_text);
 	else if (t->has_bad_header)
 		fail(&t->result, FORWARD_PROTOCOL, "the answer holds a malformed header");
 	else if (code == CURLE_ABORTED_BY_CALLBACK)
@@ -438,6 +446,7 @@ static void fetch_free(struct fetch *t)
 	curl_slist_free_all(t->headers);
 	curl_slist_free_all(t->resolve);
 	curl_slist_free_all(t->connect_to);
+	budget_give(t->rq.budget, t->held);
 	headers_done(&t->result.headers);
 	buf_done(&t->result.body);
 	free(t->url);

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "attrs.h"
+#include "budget.h"
 #include "buf.h"
 #include "crypto.h"
 #include "err.h"
@@ -40,6 +41,7 @@ struct fetch_request { /* all borrowed until done or cancel */
 	const struct resolved *resolved;
 	uint32_t timeout_ms;
 	uint64_t max_response; /* decoded bytes */
+	struct budget *budget; /* the answer's body counts while the fetch holds it */
 	/* May this address be dialled for this request?  Port as dialled. */
 	bool (*may_dial)(void *arg, const struct address *a, uint16_t port);
 	void *arg; /* of may_dial and done */

@@ -112,7 +112,7 @@ static void fill_lease(void *arg, PB(Instance) * instance)
 
 	instance->control_addr = e->cfg.socket_path;
 	instance->capacity = STREAMS_MAX;
-	instance->in_flight = (uint32_t)__atomic_load_n(&e->listener.count, __ATOMIC_RELAXED);
+	instance->in_flight = (uint32_t)e->listener.count;
 }
 
 /* ---- start and stop ---- */
@@ -179,6 +179,7 @@ static int prepare(struct egress *e, struct err *err)
 	raise_descriptors();
 	e->loop = loop_new();
 	e->env.stale_max_ms = e->cfg.stale_max_ms;
+	e->env.bodies.max = e->cfg.body_memory_bytes;
 	if (r == 0)
 		r = fetcher_new(e->loop, e->cfg.ca_file, &e->env.fetcher, err);
 	if (r == 0)

@@ -25,6 +25,14 @@ static void stream_tick(void *arg);
 
 static void listener_watch(struct listener *l);
 
+static void drop_bodies(struct stream *s)
+{
+	budget_give(&s->listener->env->bodies, s->held);
+	s->held = 0;
+	buf_done(&s->out_frame);
+	buf_done(&s->out_body);
+}
+
 static void stream_free(struct stream *s, const char *reason)
 {
 	struct listener *l = s->listener;
@@ -41,9 +49,8 @@ static void stream_free(struct stream *s, const char *reason)
 		s->next->prev = s->prev;
 	l->count--;
 	call_done(&s->call);
+	drop_bodies(s);
 	wire_done(&s->wire);
-	buf_done(&s->out_frame);
-	buf_done(&s->out_body);
 	free(s);
 	/* accept() may have been given up for want of descriptors. */
 	if (l->fd >= 0)
@@ -100,8 +107,7 @@ static int send_some(struct stream *s)
 
 static void answer_sent(struct stream *s)
 {
-	buf_done(&s->out_frame);
-	buf_done(&s->out_body);
+	drop_bodies(s);
 	s->sent = 0;
 	wire_next(&s->wire);
 	enter(s, s->call.permit ? STREAM_READING : STREAM_OPENING);
@@ -137,6 +143,8 @@ static void on_exchanged(void *arg, struct buf *frame, struct buf *body)
 	s->out_body = *body;
 	*frame = (struct buf)BUF_INIT(frame->max);
 	*body = (struct buf)BUF_INIT(body->max);
+	s->held += s->out_body.len;
+	budget_take_over(&s->listener->env->bodies, s->out_body.len);
 	s->sent = 0;
 	start_answer(s);
 }
@@ -164,7 +172,11 @@ static bool take_head(struct stream *s)
 		answer_and_close(s, FORWARD_PROTOCOL, err.text);
 	} else if (rq->body_len > grant_max_request(s->call.grant)) {
 		answer_and_close(s, FORWARD_TOO_LARGE, "the body of the request is too large");
+	} else if (!budget_take(&s->listener->env->bodies, rq->body_len)) {
+		answer_and_close(s, FORWARD_UNAVAILABLE,
+				 "too many large requests are under way; try again");
 	} else {
+		s->held = rq->body_len;
 		s->wire.body.max = (size_t)rq->body_len;
 		return true;
 	}

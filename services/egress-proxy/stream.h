@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -38,7 +39,8 @@ struct stream {
 	struct exchange exchange;
 	struct buf out_frame;
 	struct buf out_body;
-	size_t sent; /* of both together */
+	size_t sent;   /* of both together */
+	uint64_t held; /* of the budget for bodies */
 };
 
 struct listener {
@@ -48,7 +50,7 @@ struct listener {
 	char *path;
 	int fd;
 	struct stream *streams;
-	size_t count;
+	atomic_size_t count; /* written here, read by the thread that renews the lease */
 	struct loop_timer tick;
 	uint64_t turned_away;
 };

@@ -98,6 +98,8 @@ class Origin:
                     return self.answer(status=302, headers=[("Location", "http://127.0.0.1/")])
                 if path == "/big":
                     return self.answer(b"x" * (11 * MEBI))
+                if path == "/medium":
+                    return self.answer(b"x" * (2 * MEBI))
                 if path == "/bomb":
                     return self.answer(gzip.compress(b"\0" * (64 * MEBI)), headers=[("Content-Encoding", "gzip")])
                 if path == "/gzip":
@@ -445,6 +447,48 @@ def test_ceilings_hold_on_wire_and_on_decoded_bytes(world):
     assert head["error"]["kind"] == "too_large"
     with pytest.raises(EOFError):
         stream.receive()
+
+
+def test_memory_for_bodies_is_bounded_and_given_back(world):
+    proxy = Proxy(world.directory, world.address, world.origin, "small", {"MCPBOX_EGRESS_BODY_MEMORY": "1m"})
+    try:
+        data = os.urandom(400 * 1024)
+        for _ in range(5):
+            stream = world.open(proxy=proxy)
+            head, _ = stream.ask("GET", "https://status.example.com/medium")
+            assert head["error"]["kind"] == "unavailable"
+            assert stream.ask("POST", "https://status.example.com/echo", body=data)[1] == data
+            stream.send_head(json.dumps({"method": "POST", "url": "https://status.example.com/",
+                                         "body_len": 2 * MEBI}).encode())
+            assert stream.receive()[0]["error"]["kind"] == "unavailable"
+    finally:
+        proxy.stop()
+
+
+def test_http2_is_spoken_where_the_origin_offers_it(world):
+    script = """
+        const { readFileSync } = require("fs");
+        const server = require("http2").createSecureServer(
+            { key: readFileSync("origin.key"), cert: readFileSync("origin.pem") },
+            (rq, rs) => { rs.setHeader("x-host", rq.headers[":authority"]); rs.end("two"); });
+        server.listen(0, "127.0.0.1", () => console.log(server.address().port));
+    """
+    origin = subprocess.Popen(["node", "-e", script], cwd=world.directory, stdout=subprocess.PIPE, text=True)
+    try:
+        port = int(origin.stdout.readline())
+        proxy = Proxy(world.directory, world.address, world.origin, "h2",
+                      {"MCPBOX_EGRESS_PINNED_HOSTS": f"status.example.com=127.0.0.1:{port}"})
+        try:
+            stream = world.open(proxy=proxy)
+            for _ in range(3):
+                head, body = stream.ask("GET", "https://status.example.com/")
+                assert (head["http_version"], head["status"], body) == ("HTTP/2", 200, b"two")
+                assert ["x-host", "status.example.com"] in head["headers"]
+        finally:
+            proxy.stop()
+    finally:
+        origin.kill()
+        origin.wait()
 
 
 def test_a_lost_post_is_not_sent_again(world):
