@@ -454,8 +454,8 @@ static int execute(struct call *call, struct json_span arguments, ProtobufCMessa
 	size_t count = 0;
 
 	for (int round = 0; round <= NEED_ROUNDS; round++) {
-		BOX_CLEANUP(msg_freep)
-		ProtobufCMessage *before = TAKE(reply); /* blobs point into it */
+		/* Freed at the end of the round: blobs may point into it.  clang sees no use. */
+		BOX_CLEANUP(msg_freep) BOX_UNUSED ProtobufCMessage *before = TAKE(reply);
 		int r = ask_execute(call, arguments, blobs, count, &reply, err);
 
 		if (r < 0)

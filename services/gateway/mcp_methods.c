@@ -10,7 +10,8 @@
 
 #define LIST_PAGE     500
 #define CURSOR_PREFIX "tool:"
-#define LIST_TTL_MS   1000 /* a change is announced at once; this is for clients that do not listen \
+#define LIST_TTL_MS \
+	1000 /* a change is announced at once; this is for clients that do not listen \
 			    */
 #define RESULT_MAX   (8u * 1024 * 1024)
 #define CACHE        ",\"ttlMs\":1000,\"cacheScope\":\"private\""
@@ -363,16 +364,18 @@ static enum handled handle_listen(struct mcp_context *c, struct buf *ret, struct
 
 /* ---- the table ---- */
 
+/* clang-format off */
 static const struct mcp_method methods[] = {
 	/* method                 eras                             handler            headers */
-	{ "initialize", IN(ERA_LEGACY), handle_initialize, NULL },
-	{ "server/discover", IN(ERA_MODERN), handle_discover, NULL },
-	{ "ping", IN(ERA_LEGACY), handle_ping, NULL },
-	{ "logging/setLevel", IN(ERA_LEGACY), handle_set_level, NULL },
-	{ "tools/list", IN(ERA_LEGACY) | IN(ERA_MODERN), handle_tools_list, NULL },
-	{ "tools/call", IN(ERA_LEGACY) | IN(ERA_MODERN), handle_tools_call, check_param_headers },
-	{ "subscriptions/listen", IN(ERA_MODERN), handle_listen, NULL },
+	{ "initialize",           IN(ERA_LEGACY),                  handle_initialize, NULL },
+	{ "server/discover",      IN(ERA_MODERN),                  handle_discover,   NULL },
+	{ "ping",                 IN(ERA_LEGACY),                  handle_ping,       NULL },
+	{ "logging/setLevel",     IN(ERA_LEGACY),                  handle_set_level,  NULL },
+	{ "tools/list",           IN(ERA_LEGACY) | IN(ERA_MODERN), handle_tools_list, NULL },
+	{ "tools/call",           IN(ERA_LEGACY) | IN(ERA_MODERN), handle_tools_call, check_param_headers },
+	{ "subscriptions/listen", IN(ERA_MODERN),                  handle_listen,     NULL },
 };
+/* clang-format on */
 
 static const struct mcp_method *find_method(const struct mcp_context *c, struct rpc_error *err)
 {

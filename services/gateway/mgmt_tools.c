@@ -6,257 +6,20 @@
 #include "log.h"
 #include "mem.h"
 #include "metrics.h"
+#include "mgmt_table.h"
 #include "msg.h"
 #include "result.h"
 #include "upstream.h"
 
-#define ASK_MS       10000 /* creating a tool asks an executor to look at the code */
-#define MAP_MS       2000  /* for the own map to show what was just changed */
-#define TEXT_MAX     (4u * 1024 * 1024)
-#define REQUIRED_MAX 4
-
-/* A row may do more than one question; false: nobody waits for the answer any more. */
-typedef bool mgmt_run(const struct mgmt_tool *tool, const struct mcp_context *c,
-		      const char *arguments, size_t len, struct buf *ret);
-
-struct mgmt_tool {
-	const char *name, *title;
-	uint16_t msg;
-	enum { READS = 1, DESTROYS = 2, MOVES_MAP = 4 } flags;
-	const char *unwrap; /* the reply's field that is the result; NULL: all of it */
-	mgmt_run *run;
-	const char *required[REQUIRED_MAX + 1];
-	const char *properties; /* members of inputSchema.properties */
-	const char *description;
-};
-
-static mgmt_run ask, test_code;
-
-#define P(name, type, text) "\"" name "\":{\"type\":\"" type "\",\"description\":\"" text "\"}"
-#define P_SERVER \
-	P("server_id", "string", "Id of the server, as create_server or list_servers gave it")
-#define P_TOOL                 \
-	P("tool_id", "string", \
-	  "Id of the tool, as create_tool or list_tools gave it, or server/tool")
-#define P_PAGES P("page", "integer", "From 1") "," P("page_size", "integer", "At most 100")
-#define P_TOOL_PARTS                                                                                                                                   \
-	P("timeout_ms", "integer", "Longest run, 1000 to 300000; 30000 unless given")                                                                  \
-	"," P("limits", "object",                                                                                                                      \
-	      "Of memory_mb, cpu_ms, output_kb, result_kb, files, threads, scratch_mb, those to "                                                      \
-	      "change") "," P("input_schema", "object",                                                                                                \
-			      "JSON Schema of the arguments; made from main's parameters unless "                                                      \
-			      "given") "," P("output_schema",                                                                                          \
-					     "object", "JSON Schema of the result") "," P("title",                                                     \
-											  "strin"                                                      \
-											  "g",                                                         \
-											  "Name "                                                      \
-											  "for "                                                       \
-											  "peopl"                                                      \
-											  "e") "," P("annotations",                                    \
-												     "object",                                         \
-												     "MCP tool annotations, such as readOnlyHint") "," \
-																		   "\"code_dependencies\":{\"type\":\"array\",\"items\":{\"type\":\"string\"},\"description\":\"Third-party modules that the code imports\"}"
-#define CODE_TEXT                                                                                 \
-	"Python with a top-level main (def or async def). Its parameters are the tool's "         \
-	"arguments; what it returns is the "                                                      \
-	"result. http (as httpx: await http.get(url)), json, datetime and arguments are at hand " \
-	"without import"
-
-/* In the order in which they are listed. */
-static const struct mgmt_tool
-	tools[] = {
-		{ "mcpbox_create_server",
-		  "Create server",
-		  MSG_CREATE_SERVER,
-		  0,
-		  NULL,
-		  ask,
-		  { "name" },
-		  P("name", "string",
-		    "Lower-case letters, digits and single underscores, beginning with a letter, "
-		    "at most 60") "," P("description", "string", "What the server's tools are for"),
-		  "Create a server: a named group of tools that is started and stopped as one and "
-		  "has its own list of allowed "
-		  "hosts. Tools are added with mcpbox_create_tool." },
-		{ "mcpbox_list_servers",
-		  "List servers",
-		  MSG_LIST_SERVERS,
-		  READS,
-		  NULL,
-		  ask,
-		  { NULL },
-		  P_PAGES,
-		  "List servers with their status, newest first." },
-		{ "mcpbox_get_server",
-		  "Show server",
-		  MSG_GET_SERVER,
-		  READS,
-		  "server",
-		  ask,
-		  { "server_id" },
-		  P_SERVER,
-		  "Show one server: status, allowed hosts, tools, and how many requests wait for a "
-		  "decision." },
-		{ "mcpbox_start_server",
-		  "Start server",
-		  MSG_START_SERVER,
-		  MOVES_MAP,
-		  NULL,
-		  ask,
-		  { "server_id" },
-		  P_SERVER,
-		  "Start a server: its approved and enabled tools are listed and can be called "
-		  "from then on." },
-		{ "mcpbox_stop_server",
-		  "Stop server",
-		  MSG_STOP_SERVER,
-		  DESTROYS | MOVES_MAP,
-		  NULL,
-		  ask,
-		  { "server_id" },
-		  P_SERVER,
-		  "Stop a server: its tools are no longer listed and cannot be called until it is "
-		  "started again." },
-		{ "mcpbox_create_tool",
-		  "Create tool",
-		  MSG_CREATE_TOOL,
-		  0,
-		  NULL,
-		  ask,
-		  { "server_id", "name", "python_code" },
-		  P_SERVER
-		  "," P("name", "string", "Lower-case letters, digits and single underscores, at most 60") "," P(
-			  "python_code", "string", CODE_TEXT) "," P("description", "string",
-								    "What the tool does, for those "
-								    "who choose it") "," P_TOOL_PARTS,
-		  "Create a tool as a draft. It becomes callable when a person has approved it "
-		  "(mcpbox_request_publish) and its "
-		  "server runs." },
-		{ "mcpbox_update_tool",
-		  "Change tool",
-		  MSG_UPDATE_TOOL,
-		  DESTROYS | MOVES_MAP,
-		  NULL,
-		  ask,
-		  { "tool_id" },
-		  P_TOOL "," P("name", "string", "New name") "," P(
-			  "description",
-			  "string", "New description") "," P("python_code", "string",
-							     CODE_TEXT) "," P("enabled", "boolean",
-									      "false hides the "
-									      "tool") "," P_TOOL_PARTS
-										      "," P("revisi"
-											    "on",
-											    "intege"
-											    "r",
-											    "Refuse"
-											    " when "
-											    "the "
-											    "tool "
-											    "has "
-											    "change"
-											    "d "
-											    "since "
-											    "this "
-											    "revisi"
-											    "on"),
-		  "Change a tool: makes a new version as a draft. The approved version goes on "
-		  "serving until the new one is "
-		  "approved." },
-		{ "mcpbox_get_tool",
-		  "Show tool",
-		  MSG_GET_TOOL,
-		  READS,
-		  "tool",
-		  ask,
-		  { "tool_id" },
-		  P_TOOL,
-		  "Show one tool with its code, schemas and approval status." },
-		{ "mcpbox_list_tools",
-		  "List a server's tools",
-		  MSG_LIST_TOOLS,
-		  READS,
-		  NULL,
-		  ask,
-		  { "server_id" },
-		  P_SERVER "," P_PAGES,
-		  "List the tools of one server, drafts included." },
-		{ "mcpbox_validate_code",
-		  "Check code",
-		  MSG_VALIDATE_CODE,
-		  READS,
-		  NULL,
-		  ask,
-		  { "code" },
-		  P("code", "string", CODE_TEXT),
-		  "Check Python code without running it: syntax, main, and the argument schema "
-		  "that its signature gives." },
-		{ "mcpbox_test_code",
-		  "Test tool",
-		  MSG_PREPARE_TEST,
-		  0,
-		  NULL,
-		  test_code,
-		  { "tool_id" },
-		  P_TOOL "," P("arguments", "object", "Arguments of the call"),
-		  "Run a tool's newest version once, in its sandbox, and show result or error and "
-		  "what it printed. While approval "
-		  "is required only an approved version can be tested." },
-		{ "mcpbox_request_network_access",
-		  "Ask for a host",
-		  MSG_REQUEST_NETWORK_ACCESS,
-		  0,
-		  NULL,
-		  ask,
-		  { "tool_id", "host", "justification" },
-		  P_TOOL
-		  "," P("host", "string",
-			"host, host:port or *.suffix, with +private behind it for a private "
-			"address") "," P("port", "integer",
-					 "Unless given: 443, and 80 for http URLs") "," P("justific"
-											  "ation",
-											  "string",
-											  "Why, "
-											  "for the "
-											  "reviewe"
-											  "r"),
-		  "Ask a person to allow a tool's server to reach a host." },
-		{ "mcpbox_request_publish",
-		  "Ask for review",
-		  MSG_REQUEST_PUBLISH,
-		  MOVES_MAP,
-		  NULL,
-		  ask,
-		  { "tool_id" },
-		  P_TOOL "," P("notes", "string", "For the reviewer"),
-		  "Submit a tool's newest version for review. Once approved it is the one that is "
-		  "called." },
-		{ "mcpbox_get_tool_status",
-		  "Show review status",
-		  MSG_GET_TOOL_STATUS,
-		  READS,
-		  NULL,
-		  ask,
-		  { "tool_id" },
-		  P_TOOL,
-		  "Show where a tool stands: approval, reasons, and its requests for modules and "
-		  "hosts." },
-		{ "mcpbox_list_pending_requests",
-		  "List what waits for review",
-		  MSG_LIST_PENDING_REQUESTS,
-		  READS,
-		  NULL,
-		  ask,
-		  { NULL },
-		  "",
-		  "List everything that waits for a person's decision: tools, modules, hosts." },
-	};
+#define ASK_MS   10000 /* creating a tool asks an executor to look at the code */
+#define MAP_MS   2000  /* for the own map to show what was just changed */
+#define TEXT_MAX (4u * 1024 * 1024)
 
 const struct mgmt_tool *mgmt_find(const char *name)
 {
-	for (size_t i = 0; i < ARRAY_LEN(tools); i++) {
-		if (strcmp(tools[i].name, name) == 0)
-			return &tools[i];
+	for (size_t i = 0; i < mgmt_table_count; i++) {
+		if (strcmp(mgmt_table[i].name, name) == 0)
+			return &mgmt_table[i];
 	}
 	return NULL;
 }
@@ -268,31 +31,59 @@ static const char *boolean(bool b)
 	return b ? "true" : "false";
 }
 
+static void list_param(const struct mgmt_param *p, struct buf *ret)
+{
+	static const char *const types[] = {
+		[MGMT_STRING] = "\"string\"",
+		[MGMT_INTEGER] = "\"integer\"",
+		[MGMT_BOOLEAN] = "\"boolean\"",
+		[MGMT_OBJECT] = "\"object\"",
+		[MGMT_STRINGS] = "\"array\",\"items\":{\"type\":\"string\"}",
+	};
+
+	buf_printf(ret, "\"%s\":{\"type\":%s,\"description\":\"%s\"}", p->name, types[p->type],
+		   p->text);
+}
+
+static void list_schema(const struct mgmt_tool *t, struct buf *ret)
+{
+	const char *separator = "";
+
+	buf_add_str(ret, "\"inputSchema\":{\"type\":\"object\",\"properties\":{");
+	for (const struct mgmt_param *p = t->params; p->name; p++) {
+		buf_add_str(ret, p == t->params ? "" : ",");
+		list_param(p, ret);
+	}
+	buf_add_str(ret, "},\"required\":[");
+	for (const struct mgmt_param *p = t->params; p->name; p++) {
+		if (!p->is_required)
+			continue;
+		buf_printf(ret, "%s\"%s\"", separator, p->name);
+		separator = ",";
+	}
+	buf_add_str(ret, "],\"additionalProperties\":false}");
+}
+
 static void list_one(const struct mgmt_tool *t, enum list_form form, struct buf *ret)
 {
 	buf_printf(ret, "{\"name\":\"%s\",", t->name);
 	if (form != LIST_OLD)
 		buf_printf(ret, "\"title\":\"%s\",", t->title);
+	buf_printf(ret, "\"description\":\"%s\",", t->description);
+	list_schema(t, ret);
 	buf_printf(ret,
-		   "\"description\":\"%s\",\"inputSchema\":{\"type\":\"object\",\"properties\":{",
-		   t->description);
-	buf_add_str(ret, t->properties);
-	buf_add_str(ret, "},\"required\":[");
-	for (size_t i = 0; t->required[i]; i++)
-		buf_printf(ret, "%s\"%s\"", i > 0 ? "," : "", t->required[i]);
-	buf_printf(ret,
-		   "],\"additionalProperties\":false},\"annotations\":{\"readOnlyHint\":%s,"
-		   "\"destructiveHint\":%s,\"openWorldHint\":%s}}",
-		   boolean(t->flags & READS), boolean(t->flags & DESTROYS),
-		   boolean(t->run == test_code));
+		   ",\"annotations\":{\"readOnlyHint\":%s,\"destructiveHint\":%s,\"openWorldHint\":"
+		   "%s}}",
+		   boolean(t->flags & MGMT_READS), boolean(t->flags & MGMT_REPLACES),
+		   boolean(t->run == mgmt_test_code));
 }
 
 void mgmt_list(enum list_form form, struct buf *ret)
 {
-	for (size_t i = 0; i < ARRAY_LEN(tools); i++) {
+	for (size_t i = 0; i < mgmt_table_count; i++) {
 		if (i > 0)
 			buf_add_char(ret, ',');
-		list_one(&tools[i], form, ret);
+		list_one(&mgmt_table[i], form, ret);
 	}
 }
 
@@ -386,8 +177,8 @@ static void wait_for_map(struct gateway *gw)
 		log_warn("gateway.map_is_late", F_UINT("state_seq", seq));
 }
 
-static bool ask(const struct mgmt_tool *tool, const struct mcp_context *c, const char *arguments,
-		size_t len, struct buf *ret)
+bool mgmt_ask(const struct mgmt_tool *tool, const struct mcp_context *c, const char *arguments,
+	      size_t len, struct buf *ret)
 {
 	BOX_CLEANUP(msg_freep) ProtobufCMessage *request = NULL;
 	BOX_CLEANUP(msg_freep) ProtobufCMessage *reply = NULL;
@@ -400,7 +191,7 @@ static bool ask(const struct mgmt_tool *tool, const struct mcp_context *c, const
 	if (r < 0) {
 		add_failure(ret, c->form, why.text, why.hint);
 	} else {
-		if (tool->flags & MOVES_MAP)
+		if (tool->flags & MGMT_MOVES_MAP)
 			wait_for_map(c->gw);
 		add_reply(tool, c, reply, ret);
 	}
@@ -510,8 +301,8 @@ static int run_test(const struct mcp_context *c, const struct catalog_tool *tool
 	return calls_run(c->gw->calls, &rq, ret, err);
 }
 
-static bool test_code(const struct mgmt_tool *tool, const struct mcp_context *c,
-		      const char *arguments, size_t len, struct buf *ret)
+bool mgmt_test_code(const struct mgmt_tool *tool, const struct mcp_context *c,
+		    const char *arguments, size_t len, struct buf *ret)
 {
 	static const char *const names[] = { "arguments" };
 	BOX_CLEANUP(catalog_tool_freep) struct catalog_tool *prepared = NULL;
@@ -535,21 +326,23 @@ static bool test_code(const struct mgmt_tool *tool, const struct mcp_context *c,
 
 /* ---- dispatch ---- */
 
+/* By hand, not by the registry: a name that is absent is told apart from a bad one. */
 static int check_required(const struct mgmt_tool *t, const char *arguments, size_t len,
 			  struct err *err)
 {
-	struct json_span found[REQUIRED_MAX];
-	size_t count = 0;
-	int r;
+	for (const struct mgmt_param *p = t->params; p->name; p++) {
+		struct json_span found[1];
+		int r;
 
-	while (t->required[count])
-		count++;
-	r = json_scan_members(arguments, len, t->required, count, found, err);
-	for (size_t i = 0; r == 0 && i < count; i++) {
-		if (!found[i].at || json_span_equals(found[i], "") || found[i].at[0] == 'n')
-			r = err_set(err, ERR_INVALID, "missing argument '%s'", t->required[i]);
+		if (!p->is_required)
+			continue;
+		r = json_scan_members(arguments, len, &p->name, 1, found, err);
+		if (r < 0)
+			return r;
+		if (!found[0].at || json_span_equals(found[0], "") || found[0].at[0] == 'n')
+			return err_set(err, ERR_INVALID, "missing argument '%s'", p->name);
 	}
-	return r;
+	return 0;
 }
 
 bool mgmt_call(const struct mgmt_tool *tool, const struct mcp_context *c,

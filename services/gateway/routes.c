@@ -170,32 +170,30 @@ static void handle_metrics(struct http_request *rq, void *service, const void *a
 	buf_done(&b);
 }
 
+/* clang-format off */
 static const struct http_route routes[] = {
 	/* method     path             handler          arg   largest body */
-	{ "POST", "/mcp", endpoint_post, NULL, ENDPOINT_BODY_MAX },
-	{ "GET", "/mcp", endpoint_get, NULL, 0 },
-	{ "DELETE", "/mcp", endpoint_delete, NULL, 0 },
-	{ "OPTIONS", "/mcp", handle_options, NULL, 0 },
-	{ "POST", "/mcp/{server}", endpoint_post, NULL, ENDPOINT_BODY_MAX },
-	{ "GET", "/mcp/{server}", endpoint_get, NULL, 0 },
-	{ "DELETE", "/mcp/{server}", endpoint_delete, NULL, 0 },
-	{ "OPTIONS", "/mcp/{server}", handle_options, NULL, 0 },
-	{ "GET", "/health", handle_health, NULL, 0 },
-	{ "GET", "/metrics", handle_metrics, NULL, 0 },
+	{ "POST",    "/mcp",          endpoint_post,   NULL, ENDPOINT_BODY_MAX },
+	{ "GET",     "/mcp",          endpoint_get,    NULL, 0 },
+	{ "DELETE",  "/mcp",          endpoint_delete, NULL, 0 },
+	{ "OPTIONS", "/mcp",          handle_options,  NULL, 0 },
+	{ "POST",    "/mcp/{server}", endpoint_post,   NULL, ENDPOINT_BODY_MAX },
+	{ "GET",     "/mcp/{server}", endpoint_get,    NULL, 0 },
+	{ "DELETE",  "/mcp/{server}", endpoint_delete, NULL, 0 },
+	{ "OPTIONS", "/mcp/{server}", handle_options,  NULL, 0 },
+	{ "GET",     "/health",       handle_health,   NULL, 0 },
+	{ "GET",     "/metrics",      handle_metrics,  NULL, 0 },
 };
 
 /* On every answer.  Caching is the handlers' to say: streams and JSON differ. */
 static const char *const headers[] = {
-	"X-Content-Type-Options",
-	"nosniff",
-	"X-Frame-Options",
-	"DENY",
-	"Referrer-Policy",
-	"strict-origin-when-cross-origin",
-	"Content-Security-Policy",
-	"default-src 'none'; frame-ancestors 'none'",
+	"X-Content-Type-Options",  "nosniff",
+	"X-Frame-Options",         "DENY",
+	"Referrer-Policy",         "strict-origin-when-cross-origin",
+	"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'",
 	NULL,
 };
+/* clang-format on */
 
 int routes_start(struct gateway *gw, struct err *err)
 {

@@ -99,8 +99,12 @@ class World:
         subprocess.run([BIN / "mcpboxctl", "keys", "init", "--root", self.root, "--out", self.keys], check=True)
         self.start_registry()
         self.start_gateway()
-        self.set_map(TOOLS, SERVERS)
-        self.start_executor("executor-a")
+        try:
+            self.set_map(TOOLS, SERVERS)
+            self.start_executor("executor-a")
+        except BaseException:
+            self.close()
+            raise
 
     def start_registry(self):
         self.registry = Peer(BIN / "gateway_registry", self.root, self.address)
@@ -646,6 +650,18 @@ def test_management_failures_are_results_that_say_why(shared, name, arguments, w
     assert text.startswith("Error: ") and all(w in text for w in words), text
 
 
+def test_management_schemas_name_only_what_the_message_has(shared):
+    values = {"string": "x", "integer": 1, "boolean": True, "object": {}, "array": ["x"]}
+    for listed in shared.modern("tools/list")[1]["result"]["tools"]:
+        if not listed["name"].startswith("mcpbox_"):
+            continue
+        schema = listed["inputSchema"]
+        assert set(schema["required"]) <= set(schema["properties"]) and schema["additionalProperties"] is False
+        result = shared.call(listed["name"], {k: values[p["type"]] for k, p in schema["properties"].items()})
+        # Every name is a field of the message: what else may be wrong with such values is the registry's to say.
+        assert "unknown" not in result["content"][0]["text"], result
+
+
 def test_management_arguments_arrive_as_the_message(shared):
     since = len(shared.registry.facts)
     shared.call("mcpbox_create_tool", {"server_id": "s1", "name": "x", "python_code": "def main(): pass",
@@ -701,8 +717,13 @@ def test_disconnect_cancels_a_modern_call(own):
 
 def legacy_hold(world, session, id):
     answers = queue.Queue()
-    threading.Thread(target=lambda: answers.put(world.legacy(
-        session, "tools/call", {"name": "echo", "arguments": {"do": "hold"}}, id=id)), daemon=True).start()
+
+    def call():
+        try:
+            answers.put(world.legacy(session, "tools/call", {"name": "echo", "arguments": {"do": "hold"}}, id=id))
+        except OSError as error:    # the gateway was killed meanwhile
+            answers.put(error)
+    threading.Thread(target=call, daemon=True).start()
     return answers
 
 
