@@ -1,4 +1,5 @@
 #include <string.h>
+#include "about.h"
 #include "api.h"
 #include "login.h"
 #include "mem.h"
@@ -40,48 +41,6 @@ static const struct view_key server_state_keys[] = {
 	{ 0 },
 };
 static const struct view server_state = { .kind = VIEW_WHOLE, .keys = server_state_keys };
-
-/* ---- answers of our own ---- */
-
-/* The registry publishes its Status every 500 ms; after so long a silence it is said to be away. */
-#define SILENCE_MAX_MS 2000
-
-static int serve_config(struct call *call, struct err *err BOX_UNUSED)
-{
-	buf_add_str(&call->body, "{\"app_name\":\"MCPBox\",\"app_version\":\"" BOX_VERSION
-				 "\",\"auth_required\":true}");
-	return 0;
-}
-
-static int serve_health(struct call *call, struct err *err BOX_UNUSED)
-{
-	uint64_t silence_ms = bus_registry_silence_ms(call->admin->bus);
-	bool is_well = silence_ms <= SILENCE_MAX_MS;
-
-	/* Without the registry there is nothing to administer, but restarting this process would
-	 * not help. */
-	buf_printf(&call->body,
-		   "{\"status\":\"%s\",\"version\":\"" BOX_VERSION "\",\"registry\":\"%s\"}",
-		   is_well ? "healthy" : "degraded", is_well ? "connected" : "unavailable");
-	if (!is_well)
-		call->status = 503;
-	return 0;
-}
-
-static int serve_metrics(struct call *call, struct err *err BOX_UNUSED)
-{
-	call->content_type = "text/plain; version=0.0.4; charset=utf-8";
-	buf_add_str(&call->body, "# TYPE mcpbox_http_requests_total counter\n"
-				 "# TYPE mcpbox_http_request_seconds summary\n");
-	for (size_t i = 0; i < routes_count(); i++)
-		metrics_write(call->admin->metrics, i, routes_at(i)->method, routes_at(i)->pattern,
-			      &call->body);
-	buf_printf(&call->body,
-		   "# TYPE mcpbox_registry_silence_seconds gauge\n"
-		   "mcpbox_registry_silence_seconds %.3f\n",
-		   (double)bus_registry_silence_ms(call->admin->bus) / 1e3);
-	return 0;
-}
 
 /* ---- the table ---- */
 
@@ -159,9 +118,9 @@ static const struct route routes[] = {
 	ASK("PATCH", "/api/settings/security-policy", SMALL, UPDATE_SECURITY_POLICY, 0, 200, NULL),
 
 	/* about this process */
-	OWN("GET", "/api/config", NO_BODY, ROUTE_OPEN, serve_config, 0),
-	OWN("GET", "/health", NO_BODY, ROUTE_OPEN, serve_health, 0),
-	OWN("GET", "/metrics", NO_BODY, ROUTE_OPEN, serve_metrics, 0),
+	OWN("GET", "/api/config", NO_BODY, ROUTE_OPEN, about_serve_config, 0),
+	OWN("GET", "/health", NO_BODY, ROUTE_OPEN, about_serve_health, 0),
+	OWN("GET", "/metrics", NO_BODY, ROUTE_OPEN, about_serve_metrics, 0),
 
 	/* the web UI takes what is left */
 	OWN("GET", "/{path...}", NO_BODY, ROUTE_OPEN, static_files_serve, 0),

@@ -46,7 +46,7 @@ static void print_event(const PB(AuditEvent) * e)
 		print_escape(&rest, (const char *)e->detail_json.data, len, true);
 		buf_add_str(&rest, len < e->detail_json.len ? "…" : "");
 	}
-	(void)printf("%s  %6s  %-16s  %-8s  %-20s  %s %s\n", at, seq, e->topic, e->outcome,
+	(void)printf("%s  %6s  %-16s  %-10s  %-22s  %s %s\n", at, seq, e->topic, e->outcome,
 		     buf_str(&actor), e->object_kind, buf_str(&rest));
 	buf_done(&actor);
 	buf_done(&rest);

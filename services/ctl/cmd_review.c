@@ -242,6 +242,25 @@ static int take_back(const struct ctl *ctl, const struct target *t, json_t **ret
 	return session_call(ctl, "POST", path, NULL, ret, err);
 }
 
+/* Decisions about tools come with a sentence, those about hosts with the request. */
+static void print_outcome(const json_t *answer)
+{
+	const char *message = print_member(answer, "message", NULL);
+	BOX_CLEANUP(mem_freep) char *host = NULL;
+
+	if (message) {
+		(void)putchar(' ');
+		print_safe(stdout, message, strlen(message));
+	} else if (json_object_get(answer, "host")) {
+		host = review_host_label(answer);
+		(void)printf(" The request of %s/%s for ", print_member(answer, "server_name", "?"),
+			     print_member(answer, "tool_name", "*"));
+		print_safe(stdout, host, strlen(host));
+		(void)printf(" is %s.", print_member(answer, "status", "?"));
+	}
+	(void)putchar('\n');
+}
+
 typedef int decision(const struct ctl *ctl, const struct target *t, json_t **ret, struct err *err);
 
 static enum ctl_exit decide(const struct ctl *ctl, decision *fn, const char *done)
@@ -249,7 +268,6 @@ static enum ctl_exit decide(const struct ctl *ctl, decision *fn, const char *don
 	BOX_CLEANUP(json_decrefp) json_t *answer = NULL;
 	struct target target;
 	struct err err = { 0 };
-	const char *message;
 	int r = find_target(ctl, ctl->args[0], &target, &err);
 
 	if (r == 0)
@@ -262,12 +280,7 @@ static enum ctl_exit decide(const struct ctl *ctl, decision *fn, const char *don
 		return CTL_DONE;
 	}
 	(void)printf("%s %s.", done, ctl->args[0]);
-	message = print_member(answer, "message", NULL);
-	if (message) {
-		(void)putchar(' ');
-		print_safe(stdout, message, strlen(message));
-	}
-	(void)putchar('\n');
+	print_outcome(answer);
 	return CTL_DONE;
 }
 

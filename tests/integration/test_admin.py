@@ -227,8 +227,14 @@ def test_every_answer_has_the_security_headers(admin):
 def test_config_health_and_metrics_are_open(admin):
     assert admin.ask("GET", "/api/config", token=None)[1]["auth_required"] is True
     status, body, _ = admin.ask("GET", "/health", token=None)
-    assert (status, body["status"]) == (200, "healthy")
+    assert (status, body["status"], body["database"], body["sandbox"]) == (200, "healthy", "connected", "unavailable")
     assert 'handler="/health"' in admin.ask("GET", "/metrics", token=None)[1]
+
+
+def test_health_tells_a_missing_database(admin, registry):
+    registry.answers({"AUTH_STATUS": {"error!": {"code": 11, "text": "registry storage is not answering"}}})
+    status, body, _ = admin.ask("GET", "/health", token=None)
+    assert (status, body["registry"], body["database"]) == (503, "connected", "unavailable")
 
 
 def test_web_files_are_served_and_nothing_beside_them(data, address, registry, tmp_path):

@@ -39,8 +39,7 @@ static struct {
 	struct keys *keys; /* of the gateway */
 } t;
 
-/* ---- the peer process
- * ------------------------------------------------------------------------------ */
+/* ---- the peer process ----------------------------------------------------------------------- */
 
 /* True when it says that it is ready, false when its ports are taken. */
 static bool peer_spawn(uint16_t port, const char *capacity)
@@ -122,8 +121,7 @@ static void peer_restart(const char *capacity)
 	fail_msg("the peer does not come back");
 }
 
-/* ---- this process' bus
- * ----------------------------------------------------------------------------- */
+/* ---- this process' bus ---------------------------------------------------------------------- */
 
 static void start(const char *capacity)
 {
@@ -246,8 +244,7 @@ static void set_state(const char *seq, bool is_published)
 		command(MSG_UPDATE_SERVER, &lost.base);
 }
 
-/* ---- calls
- * ------------------------------------------------------------------------------------------ */
+/* ---- calls ---------------------------------------------------------------------------------- */
 
 static void answers_a_question(void **state)
 {
@@ -425,8 +422,7 @@ static void refuses_ipc_with_the_reason(void **state)
 	assert_int_equal(bus_check_address("ws://127.0.0.1:1", &err), -ERR_INVALID);
 }
 
-/* ---- hostile bytes
- * ------------------------------------------------------------------------------------ */
+/* ---- hostile bytes -------------------------------------------------------------------------- */
 
 /* One question on a connection of our own making; REQ wants an answer, so each gets a context. */
 struct raw {
@@ -607,8 +603,7 @@ static void listeners_survive_connect_and_close(void **state)
 	assert_int_equal(list(9, NULL, NULL, &err), 0);
 }
 
-/* ---- news
- * --------------------------------------------------------------------------------------------- */
+/* ---- news ----------------------------------------------------------------------------------- */
 
 static struct {
 	pthread_mutex_t lock;
@@ -711,7 +706,7 @@ static void a_lease_feeds_the_status(void **state)
 	assert_int_equal(bus_wait_state(t.bus, 77, PATIENCE_MS), 0);
 }
 
-/* ---- the spool ----------------------------------------------------------------------------------------- */
+/* ---- the spool ------------------------------------------------------------------------------ */
 
 static char spool_root[64];
 

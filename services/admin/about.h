@@ -1,0 +1,8 @@
+/* What this process says about itself, to anyone: /api/config, /health, /metrics. */
+#pragma once
+
+#include "api.h"
+
+api_serve about_serve_config;
+api_serve about_serve_health; /* 503 when nothing can be administered: no registry or no database */
+api_serve about_serve_metrics;
