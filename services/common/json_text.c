@@ -125,7 +125,7 @@ static void add_escaped(struct buf *b, uint8_t c)
 
 void json_add_string(struct buf *b, const void *text, size_t len)
 {
-	const uint8_t *p = text, *end = p + len, *run = p;
+	const uint8_t *p = len ? text : (const uint8_t *)"", *end = p + len, *run = p;
 
 	buf_add_char(b, '"');
 	while (p < end) {
@@ -148,7 +148,7 @@ void json_add_string(struct buf *b, const void *text, size_t len)
 
 void json_add_compact(struct buf *b, const void *text, size_t len)
 {
-	const char *p = text, *end = p + len, *run = p;
+	const char *p = len ? text : "", *end = p + len, *run = p;
 	bool in_string = false;
 
 	for (; p < end; p++) {
