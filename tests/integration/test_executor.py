@@ -1,0 +1,331 @@
+"""The real executor and its workers over the bus: a registry and a gateway of tests/support/executor_peer.c."""
+
+import json
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+sys.path.insert(0, str(TESTS / "support"))
+from sandbox_driver import BIN, RUNTIME  # noqa: E402
+
+WAIT = 30
+NOBODY = 65534
+
+
+def free_ports(count):
+    """A run of free ports: the registry takes three in a row."""
+    for base in range(20000 + os.getpid() % 9000, 60000, count):
+        sockets = []
+        try:
+            for port in range(base, base + count):
+                sockets.append(socket.socket())
+                sockets[-1].bind(("127.0.0.1", port))
+            return base
+        except OSError:
+            continue
+        finally:
+            for s in sockets:
+                s.close()
+    raise RuntimeError("no free ports")
+
+
+class Peer:
+    def __init__(self, *arguments):
+        self.process = subprocess.Popen([BIN / "executor_peer", *arguments], text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert json.loads(self.process.stdout.readline())["ready"]
+        self.waiting, self.leases, self.lock = {}, queue.Queue(), threading.Lock()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            value = json.loads(line)
+            self.leases.put(value["lease"]) if "lease" in value else self.waiting.pop(value["id"]).put(value)
+
+    def start(self, **command):
+        box, command["id"] = queue.Queue(), uuid.uuid4().hex
+        with self.lock:
+            self.waiting[command["id"]] = box
+            self.process.stdin.write(json.dumps(command) + "\n")
+            self.process.stdin.flush()
+        return box
+
+    def tell(self, **command):
+        return self.start(**command).get(timeout=WAIT)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+
+class World:
+    """One registry, one gateway, executors as asked for."""
+
+    def __init__(self, directory):
+        self.directory = Path(directory)
+        os.chmod(self.directory, 0o755)
+        self.address = "127.0.0.1:%d" % free_ports(3)
+        self.registry = Peer("registry", str(self.directory), self.address)
+        self.gateway = Peer("gateway", self.address)
+        if os.geteuid() == 0:
+            os.chown(self.directory / "executor.key", NOBODY, NOBODY)
+
+    def start_executor(self, launcher=(), **settings):
+        env = {"PATH": os.environ["PATH"], "MCPBOX_KEYS_FILE": str(self.directory / "executor.key"),
+               "MCPBOX_REGISTRY_ADDR": self.address, "MCPBOX_WORKER_PATH": str(BIN / "mcpbox-worker"),
+               "MCPBOX_RUNTIME_DIR": str(RUNTIME), "SECRET_OF_THE_EXECUTOR": "CANARY-env", **settings}
+        drop = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+        process = subprocess.Popen([*launcher, BIN / "mcpbox-executor"], env=env, text=True, stderr=subprocess.PIPE, **drop)
+        process.log = []
+        threading.Thread(target=lambda: process.log.extend(process.stderr), daemon=True).start()
+        return process
+
+    def lease(self, wanted=lambda lease: True):
+        while True:
+            lease = self.registry.leases.get(timeout=WAIT)
+            if wanted(lease):
+                return lease
+
+    def sign(self, code, permit=None, spec=None, grant=None):
+        ids = {"server_id": "s1", "tool_id": "t1", "version": 1}
+        return self.registry.tell(sign={
+            "spec": {**ids, "server_name": "news", "tool_name": "tool", "python_code": code, "timeout_ms": 10000,
+                     "input_schema": {"type": "object"}, **(spec or {})},
+            "permit": {**ids, "permit_id": uuid.uuid4().hex, "audience": ["executor"], "purpose": "live",
+                       "state_seq": 1, "not_after": "2099-01-01T00:00:00.000Z", **(permit or {})},
+            **({"grant": grant} if grant else {})})
+
+    def order(self, lease, signed, arguments=None, **more):
+        return {"addr": lease["work_addr"], "call_id": uuid.uuid4().hex, "permit": signed["permit"],
+                "blobs": [signed[k] for k in ("spec", "grant") if k in signed], "arguments": arguments or {}, **more}
+
+    def execute(self, lease, signed, arguments=None, **more):
+        return self.gateway.tell(execute=self.order(lease, signed, arguments, **more))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    made = World(tmp_path_factory.mktemp("executor"))
+    os.chmod(made.directory.parent, 0o755)
+    os.chmod(made.directory.parent.parent, 0o755)
+    made.executor = made.start_executor(MCPBOX_EXECUTOR_CAPACITY="3")
+    made.at = made.lease()
+    yield made
+    made.executor.terminate()
+    made.executor.wait(timeout=WAIT)
+    made.gateway.kill()
+    made.registry.kill()
+
+
+def done(answer):
+    assert "reply" in answer, answer
+    return answer["reply"]["done"]
+
+
+def test_lease_reports_each_layer(world):
+    layers = world.at["layers"]
+    assert layers["seccomp"] is True and layers["landlock"] >= 1
+    assert set(layers) == {"seccomp", "landlock", "userns", "pidns", "mountns", "netns", "cgroup"}
+
+
+def test_asks_for_a_spec_it_lacks_and_runs_nothing(world):
+    signed = world.sign("def main(): return {'ran': True}")
+    order = world.order(world.at, signed)
+    need = world.gateway.tell(execute={**order, "blobs": []})["reply"]["need"]
+    assert len(need) == 1
+    result = done(world.gateway.tell(execute=order))
+    assert result["outcome"] == "ok" and result["structured"] == {"ran": True}
+
+
+def test_keeps_a_spec_by_its_hash(world):
+    signed = world.sign("def main(a: int): return a + 1")
+    assert done(world.execute(world.at, signed, {"a": 1}))["structured"] == 2
+    assert done(world.gateway.tell(execute={**world.order(world.at, signed, {"a": 2}), "blobs": []}))["structured"] == 3
+
+
+def test_a_call_id_starts_once(world):
+    signed = world.sign("def main(): return 1")
+    order = world.order(world.at, signed)
+    assert done(world.gateway.tell(execute=order))["outcome"] == "ok"
+    assert world.gateway.tell(execute=order)["error"]["code"] == "exists"
+    assert done(world.gateway.tell(wait={"addr": order["addr"], "call_id": order["call_id"]}))["structured"] == 1
+
+
+@pytest.mark.parametrize("permit", [
+    {"audience": ["egress"]}, {"purpose": "install"}, {"not_after": "2020-01-01T00:00:00.000Z"},
+    {"needs": ["something new"]}, {"tool_id": "other"}, {"version": 2},
+])
+def test_refuses_a_permit_that_is_not_for_this(world, permit):
+    answer = world.execute(world.at, world.sign("def main(): return 1", permit=permit))
+    assert answer["error"]["code"] in ("denied", "unsupported"), answer
+
+
+def test_refuses_a_spec_other_than_signed(world):
+    good, other = world.sign("def main(): return 101"), world.sign("def main(): return 102")
+    need = world.execute(world.at, {**good, "spec": other["spec"]})["reply"]["need"]
+    assert len(need) == 1
+
+
+def test_progress_comes_before_the_result_and_nothing_is_lost(world):
+    signed = world.sign("import time\nasync def main():\n  for i in range(3):\n    await mcp.progress(i, 3)\n"
+                        "    mcp.log('info', {'i': i})\n    time.sleep(0.05)\n  return 'end'")
+    order = world.order(world.at, signed, wants_progress=True, log_level="info")
+    reply, seen, replies = world.gateway.tell(execute=order)["reply"], [], 0
+    while not reply["done"]:
+        seen += reply["running"]["events"]
+        replies += 1
+        wait = {"addr": order["addr"], "call_id": order["call_id"], "after_seq": reply["running"]["seq"]}
+        reply = world.gateway.tell(wait=wait)["reply"]
+    seen += reply["done"]["events"]
+    assert replies > 0
+    assert [e["seq"] for e in seen] == [1, 2, 3, 4, 5, 6]
+    assert [e["progress"]["progress"] for e in seen if e["progress"]] == [0, 1, 2]
+    assert reply["done"]["content"] == [{"type": "text", "text": "end"}]
+
+
+def test_full_means_busy_and_nothing_started(world):
+    signed = world.sign("import time\ndef main(): time.sleep(1.5)")
+    boxes = [world.gateway.start(execute=world.order(world.at, signed)) for _ in range(3)]
+    while world.gateway.tell(ping={"addr": world.at["control_addr"]})["reply"]["in_flight"] < 3:
+        pass
+    assert world.execute(world.at, signed)["error"]["code"] == "busy"
+    assert [done(b.get(timeout=WAIT))["outcome"] for b in boxes] == ["ok"] * 3
+
+
+def test_cancel_ends_the_call_within_200_ms(world):
+    signed = world.sign("import time\ndef main(): time.sleep(30)")
+    order = world.order(world.at, signed)
+    box = world.gateway.start(execute=order)
+    while not world.gateway.tell(ping={"addr": world.at["control_addr"]})["reply"]["in_flight"]:
+        pass
+    started = time.monotonic()
+    assert world.gateway.tell(cancel={"addr": world.at["control_addr"], "call_id": order["call_id"]})["reply"]["known"]
+    result = done(box.get(timeout=WAIT))
+    assert result["outcome"] == "cancelled" and time.monotonic() - started < 0.2
+
+
+def test_revoking_ends_running_calls_and_refuses_new_ones(world):
+    permit_id = uuid.uuid4().hex
+    signed = world.sign("import time\ndef main(): time.sleep(30)", permit={"permit_id": permit_id})
+    box = world.gateway.start(execute=world.order(world.at, signed))
+    while not world.gateway.tell(ping={"addr": world.at["control_addr"]})["reply"]["in_flight"]:
+        pass
+    world.registry.tell(revoke=permit_id)
+    result = done(box.get(timeout=2))
+    assert result["outcome"] == "cancelled" and "revoked" in result["error_text"]
+    assert world.execute(world.at, signed)["error"]["code"] == "denied"
+
+
+def test_inspects_without_running(world):
+    code = "open('/nowhere/x', 'w')\nasync def main(city: str, days: int = 3) -> list[str]:\n    '''Weather.'''\n"
+    reply = world.registry.tell(inspect={"addr": world.at["work_addr"], "code": code})["reply"]
+    assert reply["valid"] and reply["has_main"] and not reply["error"]
+    assert reply["input_schema"]["required"] == ["city"]
+    assert reply["input_schema"]["properties"]["days"]["default"] == 3
+    assert reply["description"] == "Weather."
+    broken = world.registry.tell(inspect={"addr": world.at["work_addr"], "code": "def main(:\n"})["reply"]
+    assert not broken["valid"] and broken["error_line"] == 1
+
+
+def test_a_gateway_may_not_inspect_and_a_registry_not_execute(world):
+    assert world.gateway.tell(inspect={"addr": world.at["work_addr"], "code": "x"})["error"]["code"] == "denied"
+
+
+def test_environment_of_the_executor_stays_outside(world):
+    signed = world.sign("import os\ndef main(): return dict(os.environ)", spec={"modules": ["os"]})
+    environment = done(world.execute(world.at, signed))["structured"]
+    assert "SECRET_OF_THE_EXECUTOR" not in environment and "MCPBOX_KEYS_FILE" not in environment
+
+
+def test_without_an_egress_proxy_http_says_so(world):
+    signed = world.sign("async def main(): await http.get('https://status.example.com/')", grant={"server_id": "s1"})
+    result = done(world.execute(world.at, signed))
+    assert result["outcome"] == "tool_error" and "no network" in result["error_text"]
+
+
+def workers_of(pid):
+    children = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout.split()
+    return [int(c) for c in children]
+
+
+def test_a_killed_worker_is_replaced_and_its_call_told(world):
+    signed = world.sign("import time\ndef main(n: int):\n  time.sleep(n)\n  return n")
+    box = world.gateway.start(execute=world.order(world.at, signed, {"n": 20}))
+    while not world.gateway.tell(ping={"addr": world.at["control_addr"]})["reply"]["in_flight"]:
+        pass
+    for pid in workers_of(world.executor.pid):
+        os.kill(pid, signal.SIGKILL)
+    lost = done(box.get(timeout=WAIT))
+    assert lost["outcome"] == "internal" and "may have run" in lost["error_text"]
+    until = time.monotonic() + 10
+    while True:
+        result = done(world.execute(world.at, signed, {"n": 0}))
+        if result["outcome"] == "ok":
+            break
+        assert "did not run" in result["error_text"] and time.monotonic() < until, result
+
+
+def test_runs_on_without_a_registry(tmp_path):
+    os.chmod(tmp_path.parent.parent, 0o755)
+    os.chmod(tmp_path.parent, 0o755)
+    world = World(tmp_path)
+    executor = world.start_executor()
+    try:
+        lease = world.lease()
+        signed = world.sign("def main(): return 1")
+        world.registry.kill()
+        assert done(world.execute(lease, signed))["outcome"] == "ok"
+    finally:
+        executor.kill()
+        executor.wait()
+        world.gateway.kill()
+
+
+def test_sigterm_drains(tmp_path):
+    os.chmod(tmp_path.parent.parent, 0o755)
+    os.chmod(tmp_path.parent, 0o755)
+    world = World(tmp_path)
+    executor = world.start_executor()
+    lease = world.lease()
+    signed = world.sign("import time\ndef main():\n  time.sleep(1)\n  return 'finished'")
+    box = world.gateway.start(execute=world.order(lease, signed))
+    while not world.gateway.tell(ping={"addr": lease["control_addr"]})["reply"]["in_flight"]:
+        pass
+    executor.terminate()
+    assert done(box.get(timeout=WAIT))["content"] == [{"type": "text", "text": "finished"}]
+    assert executor.wait(timeout=WAIT) == 0
+    world.gateway.kill()
+    world.registry.kill()
+
+
+def test_below_the_floor_it_refuses_to_start_and_names_the_layer(world):
+    executor = world.start_executor(launcher=[BIN / "no_namespaces"], MCPBOX_SANDBOX_MIN="seccomp,landlock,userns")
+    assert executor.wait(timeout=WAIT) == 1
+    time.sleep(0.1)
+    assert any("'userns'" in line and "MCPBOX_SANDBOX_MIN" in line for line in executor.log), executor.log
+
+
+def test_without_namespaces_it_starts_degraded_and_says_so(tmp_path):
+    os.chmod(tmp_path.parent.parent, 0o755)
+    os.chmod(tmp_path.parent, 0o755)
+    world = World(tmp_path)
+    executor = world.start_executor(launcher=[BIN / "no_namespaces"])
+    try:
+        lease = world.lease()
+        assert lease["layers"]["seccomp"] is True and lease["layers"]["userns"] is False
+        assert done(world.execute(lease, world.sign("def main(): return 1")))["outcome"] == "ok"
+    finally:
+        executor.kill()
+        executor.wait()
+        world.gateway.kill()
+        world.registry.kill()
