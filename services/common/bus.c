@@ -13,8 +13,7 @@
 
 #define SLOTS_MAX 1024
 
-/* ---- threads and waiting
- * -------------------------------------------------------------------------- */
+/* ---- threads and waiting -------------------------------------------------------------------- */
 
 pthread_t bus_thread(const char *name, void *(*run)(void *), void *arg)
 {
@@ -49,8 +48,7 @@ void bus_sync_wait(pthread_mutex_t *lock, pthread_cond_t *cond, uint32_t ms)
 	(void)pthread_cond_timedwait(cond, lock, &until);
 }
 
-/* ---- addresses
- * ------------------------------------------------------------------------------------ */
+/* ---- addresses ------------------------------------------------------------------------------ */
 
 static const char *const schemes[] = { "tcp://", "tls+tcp://" };
 
@@ -143,8 +141,7 @@ const PB(Principal) * bus_principal(const PB(Principal) * given)
 	return given ? given : &system_principal;
 }
 
-/* ---- life
- * ------------------------------------------------------------------------------------------ */
+/* ---- life ----------------------------------------------------------------------------------- */
 
 const uint8_t *bus_boot_id(const struct bus *b)
 {

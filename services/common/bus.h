@@ -48,7 +48,7 @@ enum bus_port { BUS_PORT_WORK = 0, BUS_PORT_NEWS = 1, BUS_PORT_CONTROL = 2 };
 void bus_registry_url(const struct bus *b, uint32_t which, enum bus_port port,
 		      char ret[BUS_ADDR_SIZE]);
 
-/* ---- asking ------------------------------------------------------------------------------------- */
+/* ---- asking --------------------------------------------------------------------------------- */
 
 struct bus_target {
 	enum bus_role role;
@@ -93,7 +93,7 @@ int bus_question_seal(struct bus *b, const struct bus_target *to, uint16_t msg,
 int bus_question_open(struct bus *b, struct bus_question *q, const void *frame, size_t len,
 		      ProtobufCMessage **ret_reply, struct err *err) BOX_MUST_CHECK;
 
-/* ---- answering ---------------------------------------------------------------------------------- */
+/* ---- answering ------------------------------------------------------------------------------ */
 
 struct bus_request {
 	void *service; /* bus_server.service */
@@ -163,7 +163,7 @@ void bus_on_refused(struct bus *b,
 			       uint64_t count),
 		    void *arg);
 
-/* ---- news, status, peers ------------------------------------------------------------------------ */
+/* ---- news, status, peers -------------------------------------------------------------------- */
 
 /* Registry only. */
 int bus_publish_start(struct bus *b, const char *listen, struct err *err) BOX_MUST_CHECK;
@@ -171,8 +171,8 @@ void bus_publish(struct bus *b, enum news_topic topic, const ProtobufCMessage *m
 
 /*
  * Follow the registry: a thread subscribes, verifies seal and signature, keeps the newest Status, and asks by
- * REQ when there was none for 800 ms or a gap shows.  Callbacks run on that thread; they must be quick and may
- * not call the bus.  on_status: for every Status that is newer or has another epoch; on_audit only for roles
+ * REQ when there was none for 800 ms or a gap shows.  Callbacks come one at
+ * a time, on threads of the bus; they must be quick and may not call over the bus.  on_status: for every Status that is newer or has another epoch; on_audit only for roles
  * with the audit key.
  */
 struct bus_news {

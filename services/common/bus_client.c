@@ -60,8 +60,7 @@ static bool boot_is_known(const uint8_t boot_id[BOOT_ID_SIZE])
 	return memcmp(boot_id, zero_boot, BOOT_ID_SIZE) != 0;
 }
 
-/* ---- slots
- * ----------------------------------------------------------------------------------------- */
+/* ---- slots ---------------------------------------------------------------------------------- */
 
 /* On a thread of nng: counts, and nothing else (closing or opening here deadlocks). */
 static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
@@ -226,8 +225,7 @@ static void channel_release(struct slot *slot, struct channel *channel)
 	(void)pthread_mutex_unlock(&slot->client->lock);
 }
 
-/* ---- the manager
- * ----------------------------------------------------------------------------------- */
+/* ---- the manager ---------------------------------------------------------------------------- */
 
 static int dialer_open(struct slot *slot)
 {
@@ -349,8 +347,7 @@ void client_stop(struct bus *b)
 	(void)pthread_join(c->manager, NULL);
 }
 
-/* ---- sealing a question, opening its answer
- * ---------------------------------------------------------- */
+/* ---- sealing a question, opening its answer ------------------------------------------------- */
 
 /* Payload of a request frame.  remaining_ms is counted from now. */
 static int question_pack(const struct bus *b, const struct bus_question *q,
@@ -505,7 +502,8 @@ static int answer_open(struct bus *b, struct bus_question *q, const void *frame,
 	int r = frame_open(b->keys, b->self, frame, len, &h, &payload);
 
 	if (r < 0 || !reply_matches(b, q, &h)) {
-		log_warn("bus.reply_refused", F_STR("peer", role_name(q->to.role)));
+		answering_refuse(b, r < 0 ? answering_cause(r) : REFUSED_REPLAY,
+				 q->to.addr ? q->to.addr : role_name(q->to.role));
 		buf_done(&payload);
 		return err_set(
 			err, ERR_UNKNOWN_OUTCOME,
@@ -526,8 +524,7 @@ int bus_question_open(struct bus *b, struct bus_question *q, const void *frame, 
 	return answer_open(b, q, frame, len, ret_reply, err);
 }
 
-/* ---- calls
- * ----------------------------------------------------------------------------------------- */
+/* ---- calls ---------------------------------------------------------------------------------- */
 
 struct call {
 	struct bus *bus;

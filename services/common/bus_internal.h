@@ -69,6 +69,9 @@ void client_stop(struct bus *b);
 
 void answering_init(struct bus *b);
 void answering_stop(struct bus *b);
+/* Count bytes that did not prove their sender, and have it reported. */
+void answering_refuse(struct bus *b, enum bus_refusal cause, const char *remote);
+enum bus_refusal answering_cause(int r); /* of a frame_open() that failed */
 /* Addresses that this process serves on, for the lease; "" while it does not. */
 void answering_addrs(struct bus *b, char ret_control[BUS_ADDR_SIZE], char ret_work[BUS_ADDR_SIZE]);
 

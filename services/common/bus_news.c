@@ -58,8 +58,7 @@ static const uint16_t topic_messages[NEWS_COUNT] = {
 	[NEWS_AUDIT] = MSG_NEWS_AUDIT,
 };
 
-/* ---- what is known
- * ---------------------------------------------------------------------------------- */
+/* ---- what is known -------------------------------------------------------------------------- */
 
 void news_init(struct bus *b)
 {
@@ -163,8 +162,7 @@ int bus_wait_state(struct bus *b, uint64_t state_seq, uint32_t timeout_ms)
 	return r;
 }
 
-/* ---- taking a Status in
- * ------------------------------------------------------------------------------ */
+/* ---- taking a Status in --------------------------------------------------------------------- */
 
 enum source { SOURCE_NEWS, SOURCE_REPLY };
 
@@ -266,8 +264,7 @@ int news_ask_status(struct bus *b, struct err *err)
 	return r < 0 ? err_set(err, ERR_DENIED, "the registry's status is not signed by it") : 0;
 }
 
-/* ---- listening
- * ---------------------------------------------------------------------------------------- */
+/* ---- listening ------------------------------------------------------------------------------ */
 
 enum verdict { NEWS_DROP, NEWS_TAKE };
 
@@ -315,22 +312,30 @@ static void signed_status_take(struct news *n, const struct buf *payload)
 	(void)status_take(n, (const PB(SignedStatus) *)s, SOURCE_NEWS);
 }
 
+static void topic_take(struct news *n, const struct frame_header *h, const struct buf *payload)
+{
+	enum news_topic topic = h->msg == MSG_NEWS_STATUS ? NEWS_STATUS : NEWS_AUDIT;
+
+	if (news_judge(n, topic, h) != NEWS_TAKE)
+		return;
+	if (topic == NEWS_STATUS)
+		signed_status_take(n, payload);
+	else
+		audit_take(n, payload);
+}
+
 static void frame_take(struct news *n, const void *frame, size_t len)
 {
 	struct buf payload = BUF_INIT(FRAME_MAX);
 	struct frame_header h;
+	int r = frame_open(n->bus->keys, n->bus->self, frame, len, &h, &payload);
 
-	if (frame_open(n->bus->keys, n->bus->self, frame, len, &h, &payload) == 0 &&
-	    h.kind == FRAME_NEWS) {
-		enum news_topic topic = h.msg == MSG_NEWS_STATUS ? NEWS_STATUS : NEWS_AUDIT;
-
-		if (news_judge(n, topic, &h) == NEWS_TAKE) {
-			if (topic == NEWS_STATUS)
-				signed_status_take(n, &payload);
-			else
-				audit_take(n, &payload);
-		}
-	}
+	if (r < 0)
+		answering_refuse(n->bus, answering_cause(r), "news");
+	else if (h.kind != FRAME_NEWS)
+		answering_refuse(n->bus, REFUSED_SHAPE, "news");
+	else
+		topic_take(n, &h, &payload);
 	buf_done(&payload);
 }
 
@@ -454,8 +459,7 @@ int bus_news_start(struct bus *b, const struct bus_news *news, struct err *err)
 	return 0;
 }
 
-/* ---- publishing
- * ---------------------------------------------------------------------------------------- */
+/* ---- publishing ----------------------------------------------------------------------------- */
 
 int bus_publish_start(struct bus *b, const char *listen, struct err *err)
 {

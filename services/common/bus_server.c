@@ -78,8 +78,7 @@ struct answering {
 	uint32_t server_count;
 };
 
-/* ---- refusals
- * --------------------------------------------------------------------------------------- */
+/* ---- refusals ------------------------------------------------------------------------------- */
 
 static const char *const refusal_names[REFUSED_COUNT] = {
 	[REFUSED_SHAPE] = "shape",     [REFUSED_SEAL] = "seal", [REFUSED_REPLAY] = "replay",
@@ -117,23 +116,6 @@ static struct refusal *refusal_row(struct answering *a, enum bus_refusal cause, 
 	*oldest = (struct refusal){ .is_used = true, .cause = cause };
 	(void)snprintf(oldest->remote, sizeof(oldest->remote), "%s", remote);
 	return oldest;
-}
-
-static void refuse(struct bus *b, enum bus_refusal cause, const char *remote)
-{
-	struct answering *a = b->answering;
-	char host[64];
-	char *colon;
-
-	atomic_fetch_add(&a->refused[cause], 1);
-	(void)snprintf(host, sizeof(host), "%s", remote);
-	colon = strrchr(host, ':');
-	if (colon)
-		*colon = '\0';
-	(void)pthread_mutex_lock(&a->refusals_lock);
-	refusal_row(a, cause, host)->count++;
-	(void)pthread_cond_signal(&a->refusals_changed);
-	(void)pthread_mutex_unlock(&a->refusals_lock);
 }
 
 /* What everybody but the registry does with a refusal: have it audited. */
@@ -211,8 +193,28 @@ static void *reporter_run(void *arg)
 	return NULL;
 }
 
-/* ---- replay
- * ----------------------------------------------------------------------------------------- */
+void answering_refuse(struct bus *b, enum bus_refusal cause, const char *remote)
+{
+	struct answering *a = b->answering;
+	char host[64];
+	char *colon;
+
+	atomic_fetch_add(&a->refused[cause], 1);
+	(void)snprintf(host, sizeof(host), "%s", remote);
+	colon = strrchr(host, ':');
+	if (colon)
+		*colon = '\0';
+	(void)pthread_mutex_lock(&a->refusals_lock);
+	refusal_row(a, cause, host)->count++;
+	if (!a->has_reporter && !a->is_stopping) {
+		a->reporter = bus_thread("bus-refusals", reporter_run, a);
+		a->has_reporter = true;
+	}
+	(void)pthread_cond_signal(&a->refusals_changed);
+	(void)pthread_mutex_unlock(&a->refusals_lock);
+}
+
+/* ---- replay --------------------------------------------------------------------------------- */
 
 static struct peer **peer_bucket(struct answering *a, const uint8_t boot_id[BOOT_ID_SIZE])
 {
@@ -265,8 +267,7 @@ static enum bus_refusal replay_judge(struct answering *a, const struct frame_hea
 	return refusal;
 }
 
-/* ---- one request
- * -------------------------------------------------------------------------------------- */
+/* ---- one request ---------------------------------------------------------------------------- */
 
 struct question {
 	struct bus *bus;
@@ -281,7 +282,7 @@ struct question {
 	const struct msg_row *row;
 };
 
-static enum bus_refusal open_refusal(int r)
+enum bus_refusal answering_cause(int r)
 {
 	switch (r) {
 	case -ERR_DENIED:
@@ -300,14 +301,14 @@ static int question_open(struct question *q, const void *frame, size_t len)
 	int r = frame_open(b->keys, b->self, frame, len, &q->header, &q->payload);
 
 	if (r < 0)
-		refusal = open_refusal(r);
+		refusal = answering_cause(r);
 	else if (q->header.kind != FRAME_REQUEST)
 		refusal = REFUSED_SHAPE;
 	else
 		refusal = replay_judge(b->answering, &q->header);
 	if (refusal == REFUSED_COUNT)
 		return 0;
-	refuse(b, refusal, q->remote);
+	answering_refuse(b, refusal, q->remote);
 	return -ERR_DENIED;
 }
 
@@ -331,7 +332,7 @@ static int question_admit(struct question *q, struct err *err)
 		return err_set(err, ERR_UNSUPPORTED, "%s does not answer this message",
 			       role_name(q->bus->self));
 	if (!(q->route->callers & FROM(q->header.from))) {
-		refuse(q->bus, REFUSED_ROLE, q->remote);
+		answering_refuse(q->bus, REFUSED_ROLE, q->remote);
 		return err_set(err, ERR_DENIED, "%s may not send %s", role_name(q->header.from),
 			       q->row->name);
 	}
@@ -438,8 +439,7 @@ void bus_answer(struct bus_request *rq, const ProtobufCMessage *reply)
 		rq->out->len += protobuf_c_message_pack(reply, room);
 }
 
-/* ---- the reply
- * ------------------------------------------------------------------------------------------ */
+/* ---- the reply ------------------------------------------------------------------------------ */
 
 static void reply_set_error(PB(Error) * e, int r, const struct err *err)
 {
@@ -534,8 +534,7 @@ int bus_answer_frame(struct bus *b, const struct bus_server *server, const void 
 	return frame_answer(b, server, frame, len, remote, NULL, ret_reply);
 }
 
-/* ---- sockets and threads
- * ------------------------------------------------------------------------------ */
+/* ---- sockets and threads -------------------------------------------------------------------- */
 
 static void remote_text(nng_msg *m, char *ret, size_t size)
 {
@@ -652,10 +651,6 @@ static void serving_register(struct answering *a, struct serving *s)
 	(void)pthread_mutex_lock(&a->servers_lock);
 	box_assert(a->server_count < SERVERS_MAX);
 	a->servers[a->server_count++] = s;
-	if (!a->has_reporter) {
-		a->reporter = bus_thread("bus-refusals", reporter_run, a);
-		a->has_reporter = true;
-	}
 	(void)pthread_mutex_unlock(&a->servers_lock);
 }
 

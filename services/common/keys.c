@@ -108,8 +108,7 @@ static struct entry *keys_add(struct keys *k, enum entry_kind kind, unsigned a, 
 	return e;
 }
 
-/* ---- reading a file
- * ------------------------------------------------------------------------------ */
+/* ---- reading a file ------------------------------------------------------------------------- */
 
 struct line {
 	char *word[LINE_WORDS];
@@ -308,8 +307,7 @@ int keys_load(const char *path, struct keys **ret, struct err *err)
 	return keys_parse((const char *)text->data, len, ret, err);
 }
 
-/* ---- deriving from the root
- * ----------------------------------------------------------------------- */
+/* ---- deriving from the root ----------------------------------------------------------------- */
 
 static void derive(const struct secret *root, const char *label, uint8_t ret[CRYPTO_KEY_SIZE])
 {
@@ -419,8 +417,7 @@ int keys_from_root(const struct secret *root, uint32_t generation, struct keys *
 	return r;
 }
 
-/* ---- writing a file
- * ------------------------------------------------------------------------------- */
+/* ---- writing a file ------------------------------------------------------------------------- */
 
 static void entry_print(const struct entry *e, struct buf *out)
 {
@@ -484,8 +481,7 @@ int keys_write_role(const struct secret *root, enum bus_role role, uint32_t gene
 	return r < 0 ? err_set(err, ERR_UNAVAILABLE, "the key file cannot be written") : 0;
 }
 
-/* ---- asking
- * ---------------------------------------------------------------------------------------- */
+/* ---- asking --------------------------------------------------------------------------------- */
 
 enum bus_role keys_role(const struct keys *k)
 {

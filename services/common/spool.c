@@ -20,7 +20,7 @@
 #define SHIP_TIMEOUT_MS 5000
 #define LINGER_MS       50 /* lets the start and the end of a quick call travel together */
 #define BACKOFF_MIN_MS  100
-#define BACKOFF_MAX_MS  5000
+#define BACKOFF_MAX_MS  2000
 #define ADOPT_EVERY_MS  5000
 
 struct spool {
@@ -62,8 +62,7 @@ static bool spool_pause(struct spool *s, uint32_t ms)
 	return goes_on;
 }
 
-/* ---- shipping
- * ------------------------------------------------------------------------------------------ */
+/* ---- shipping ------------------------------------------------------------------------------- */
 
 /* Sends one batch.  0 also when there was nothing to send. */
 static int ship_once(struct spool *s, struct journal *j, uint32_t timeout_ms, struct err *err)
@@ -127,8 +126,7 @@ static void *shipper_run(void *arg)
 	return NULL;
 }
 
-/* ---- fdatasync
- * ------------------------------------------------------------------------------------------ */
+/* ---- fdatasync ------------------------------------------------------------------------------ */
 
 static void *syncer_run(void *arg)
 {
@@ -157,8 +155,7 @@ static void *syncer_run(void *arg)
 	return NULL;
 }
 
-/* ---- orphans
- * -------------------------------------------------------------------------------------------- */
+/* ---- orphans -------------------------------------------------------------------------------- */
 
 /* What is there goes first: the answers tell which numbers are free for the ends. */
 static int ship_orphan(struct spool *s, struct journal *orphan, struct err *err)
@@ -218,8 +215,7 @@ static void *adopter_run(void *arg)
 	return NULL;
 }
 
-/* ---- appending
- * -------------------------------------------------------------------------------------------- */
+/* ---- appending ------------------------------------------------------------------------------ */
 
 static void wait_synced(struct spool *s, uint64_t no)
 {
@@ -254,9 +250,7 @@ uint64_t spool_pending(const struct spool *s)
 	return journal_pending(s->journal);
 }
 
-/* ---- life
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- life ----------------------------------------------------------------------------------- */
 
 static pthread_t spool_thread(const char *name, void *(*run)(void *), struct spool *s)
 {

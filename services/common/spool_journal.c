@@ -64,8 +64,7 @@ struct journal {
 	struct cursor read_end; /* behind the last batch that was read */
 };
 
-/* ---- entries
- * ----------------------------------------------------------------------------------------- */
+/* ---- entries -------------------------------------------------------------------------------- */
 
 static void entry_hash(const void *data, size_t len, uint8_t ret[HASH_SHORT])
 {
@@ -135,8 +134,7 @@ static int entry_read(int fd, uint64_t offset, uint64_t end, PB(Record) * *ret, 
 	return 0;
 }
 
-/* ---- starts and ends
- * ---------------------------------------------------------------------------------- */
+/* ---- starts and ends ------------------------------------------------------------------------ */
 
 /* What a start and its end have in common. */
 static char *record_key(const PB(Record) * r)
@@ -192,8 +190,7 @@ static void starts_note(struct journal *j, const PB(Record) * record, struct seg
 		starts_remove(j, key);
 }
 
-/* ---- segments
- * ------------------------------------------------------------------------------------------ */
+/* ---- segments ------------------------------------------------------------------------------- */
 
 static void segment_name(uint64_t first_no, char ret[SEGMENT_NAME])
 {
@@ -258,8 +255,7 @@ static void segments_drop_done(struct journal *j)
 	j->segment_count = kept;
 }
 
-/* ---- appending
- * ------------------------------------------------------------------------------------------ */
+/* ---- appending ------------------------------------------------------------------------------ */
 
 static bool write_entry(struct segment *s, const struct buf *entry)
 {
@@ -336,8 +332,7 @@ uint64_t journal_sync(struct journal *j)
 	return target;
 }
 
-/* ---- reading and committing
- * -------------------------------------------------------------------------------- */
+/* ---- reading and committing ----------------------------------------------------------------- */
 
 /* Where the first record after the committed one is, or before it.  False when there is none. Needs
  * lock. */
@@ -468,8 +463,7 @@ void journal_commit(struct journal *j, uint64_t no)
 	(void)pthread_mutex_unlock(&j->sync_lock);
 }
 
-/* ---- life
- * ---------------------------------------------------------------------------------------------- */
+/* ---- life ----------------------------------------------------------------------------------- */
 
 static struct journal *journal_new(const char *root, const char *origin,
 				   const struct journal_kinds *kinds)
@@ -538,6 +532,15 @@ static int journal_lock(struct journal *j)
 	return 0;
 }
 
+/* A new name survives a power cut only with the directory that holds it. */
+static void dir_sync(const char *path)
+{
+	BOX_CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || fsync(fd) < 0)
+		log_warn("spool.directory_not_synced", F_STR("reason", strerrorname_np(errno)));
+}
+
 int journal_create(const char *root, const char *origin, const struct journal_kinds *kinds,
 		   struct journal **ret, struct err *err)
 {
@@ -551,6 +554,7 @@ int journal_create(const char *root, const char *origin, const struct journal_ki
 	if (!segment_new(j))
 		return err_set(err, ERR_UNAVAILABLE, "the spool cannot be written: %s",
 			       strerrordesc_np(errno));
+	dir_sync(root);
 	*ret = TAKE(j);
 	return 0;
 }
@@ -631,8 +635,7 @@ int journal_adopt(const char *root, const char *origin, const struct journal_kin
 	return 0;
 }
 
-/* ---- ends for starts without one
- * --------------------------------------------------------------------------- */
+/* ---- ends for starts without one ------------------------------------------------------------ */
 
 static int start_read(struct journal *j, const struct start *start, PB(Record) * *ret)
 {
@@ -684,9 +687,7 @@ int journal_end_open(struct journal *j, struct err *err)
 	return 0;
 }
 
-/* ---- numbers
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- numbers -------------------------------------------------------------------------------- */
 
 const char *journal_origin(const struct journal *j)
 {

@@ -16,3 +16,8 @@ foreach(file frame keys)
 	box_fuzz(${file} SERVICE common)
 	target_include_directories(fuzz_${file} PRIVATE ${CMAKE_SOURCE_DIR}/tests/support)
 endforeach()
+
+# By hand: bench_bus $(pwd)/bus_test_peer 23100 8
+add_executable(bench_bus EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/tests/bench/bench_bus.c)
+target_link_libraries(bench_bus PRIVATE box_flags box_common)
+target_include_directories(bench_bus PRIVATE ${CMAKE_SOURCE_DIR}/tests/support)

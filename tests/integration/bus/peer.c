@@ -261,6 +261,7 @@ static const struct bus_route control_routes[] = {
 	{ MSG_RENEW_LEASE, ANYBODY, 0, get_status },
 	{ MSG_LEAVE, ANYBODY, 0, accept_leave },
 	{ MSG_STOP_SERVER, ANYBODY, 0, stop_server },
+	{ MSG_LIST_SERVERS, ANYBODY, 0, list_servers },
 	{ MSG_START_SERVER, ANYBODY, 0, start_server },
 	{ MSG_UPDATE_SERVER, ANYBODY, 0, update_server },
 };
