@@ -46,7 +46,7 @@ static void BOX_PRINTF(3, 0)
 	(void)vsnprintf(err->text, sizeof(err->text), fmt, args);
 }
 
-int err_set(struct err *err, enum err_code code, const char *fmt, ...)
+int(err_set)(struct err *err, enum err_code code, const char *fmt, ...)
 {
 	va_list args;
 
@@ -58,8 +58,8 @@ int err_set(struct err *err, enum err_code code, const char *fmt, ...)
 	return -(int)code;
 }
 
-int err_set_field(struct err *err, enum err_code code, const char *field, const char *hint,
-		  const char *fmt, ...)
+int(err_set_field)(struct err *err, enum err_code code, const char *field, const char *hint,
+		   const char *fmt, ...)
 {
 	va_list args;
 

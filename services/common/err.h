@@ -53,10 +53,23 @@ struct err_row {
 const struct err_row *err_row(enum err_code code);
 
 /* Fill err (may be NULL) and return -code, so that it can stand in a return statement. */
-int err_set(struct err *err, enum err_code code, const char *fmt, ...) BOX_PRINTF(3, 4);
+int(err_set)(struct err *err, enum err_code code, const char *fmt, ...) BOX_PRINTF(3, 4);
 /* As err_set, naming the offending field and what to do next (either may be NULL). */
-int err_set_field(struct err *err, enum err_code code, const char *field, const char *hint,
-		  const char *fmt, ...) BOX_PRINTF(5, 6);
+int(err_set_field)(struct err *err, enum err_code code, const char *field, const char *hint,
+		   const char *fmt, ...) BOX_PRINTF(5, 6);
+/* Compilers and analysers see across files that neither ever returns 0. */
+#define err_set(err, code, ...)                             \
+	({                                                  \
+		const enum err_code code_ = (code);         \
+		(void)(err_set)((err), code_, __VA_ARGS__); \
+		-(int)code_;                                \
+	})
+#define err_set_field(err, code, field, hint, ...)                                 \
+	({                                                                         \
+		const enum err_code code_ = (code);                                \
+		(void)(err_set_field)((err), code_, (field), (hint), __VA_ARGS__); \
+		-(int)code_;                                                       \
+	})
 void err_done(struct err *err);
 
 /* A bug of ours: logs the place and aborts.  Never compiled out. */
