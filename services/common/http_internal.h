@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include "buf.h"
+#include "http_nudge.h"
 #include "http_parse.h"
 #include "http_server.h"
 
@@ -69,6 +70,8 @@ struct http_server {
 
 	atomic_int probe; /* enum probe_state */
 	char probe_path[40];
+
+	struct http_nudge nudge;
 
 	pthread_t *workers;
 	uint32_t workers_started;

@@ -526,9 +526,40 @@ static int on_library_message(const struct mg_connection *conn, const char *mess
 	return 1;
 }
 
+static void *on_thread_start(const struct mg_context *ctx, int kind)
+{
+	struct http_server *s = mg_get_user_data(ctx);
+
+	(void)kind;
+	http_nudge_sign_in(&s->nudge);
+	return NULL;
+}
+
+static void on_thread_end(const struct mg_context *ctx, int kind, void *unused)
+{
+	struct http_server *s = mg_get_user_data(ctx);
+
+	(void)kind;
+	(void)unused;
+	http_nudge_sign_out(&s->nudge);
+}
+
+/* Nothing may be under way: a nudge may interrupt what is. */
+static void stop_library(struct http_server *s)
+{
+	bool is_nudging = http_nudge_start(&s->nudge);
+
+	mg_stop(s->ctx);
+	s->ctx = NULL;
+	if (is_nudging)
+		http_nudge_stop(&s->nudge);
+}
+
 static bool start_library(struct http_server *s, bool keep_alive)
 {
 	static const struct mg_callbacks callbacks = { .begin_request = on_request,
+						       .init_thread = on_thread_start,
+						       .exit_thread = on_thread_end,
 						       .log_message = on_library_message };
 	char threads[16];
 	const char *options[] = {
@@ -603,7 +634,7 @@ static int start_listening(struct http_server *s, struct err *err)
 		return r;
 	log_warn("http.parser_unknown", F_STR("remedy", "keep-alive is off"),
 		 F_STR("library", mg_version()));
-	mg_stop(s->ctx);
+	stop_library(s);
 	if (!start_library(s, false))
 		return err_set(err, ERR_UNAVAILABLE, "%s cannot be listened on", s->config.listen);
 	return read_port(s, err);
@@ -623,6 +654,7 @@ int http_server_start(const struct http_config *config, struct http_server **ret
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->has_work, NULL);
 	http_cond_init(&s->is_idle);
+	http_nudge_init(&s->nudge);
 	r = start_workers(s, err);
 	if (r == 0)
 		r = start_listening(s, err);
@@ -649,11 +681,12 @@ void http_server_stop(struct http_server *s)
 		return;
 	drain(s);
 	if (s->ctx)
-		mg_stop(s->ctx);
+		stop_library(s);
 	stop_workers(s);
 	pthread_mutex_destroy(&s->lock);
 	pthread_cond_destroy(&s->has_work);
 	pthread_cond_destroy(&s->is_idle);
+	http_nudge_done(&s->nudge);
 	free(s);
 }
 
