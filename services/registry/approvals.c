@@ -86,7 +86,7 @@ static int submit(struct work *w, PB(Tool) * t, ProtobufCBinaryData notes, struc
 	if (has_status(t, "approved"))
 		return wrong_state(t, "submit", err);
 	r = store_policy_get(w->tx, false, &policy);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	make_pending(w, t, notes);
 	work_audit(w, "tool.submitted", "tool", t->id, "ok", tool_detail(t));
@@ -108,7 +108,7 @@ int approval_request_publish(struct work *w, const void *message, struct err *er
 		r = tool_load(w, in->tool_id, true, &t, err);
 	if (r == 0)
 		r = submit(w, t, in->notes, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	reply.success = true;
 	reply.tool_id = t->id;
@@ -192,7 +192,7 @@ int approval_list(struct work *w, const void *message, struct err *err)
 		r = check_text("search", in->search, 255, err);
 	if (r == 0)
 		r = store_approval_list(w->tx, &f, &reply.items, &reply.n_items, &total);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	reply.total = (uint32_t)total;
 	reply.page = f.page.number;
@@ -259,7 +259,7 @@ static int approve(struct work *w, PB(Tool) * t, ProtobufCBinaryData reason,
 		r = add_decision(w, t, "approve", reason);
 	if (r == 0)
 		r = store_decision_approvers(w->tx, t->id, t->current_version, &approvers);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (approvers < policy->approvals_required) {
 		if (!has_status(t, "pending_review"))
@@ -295,7 +295,7 @@ static int reject(struct work *w, PB(Tool) * t, ProtobufCBinaryData reason,
 	r = store_decisions_undo(w->tx, t->id);
 	if (r == 0)
 		r = add_decision(w, t, "reject", reason);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	work_audit(w, "tool.rejected", "tool", t->id, "ok", tool_detail(t));
 	*ret_text = work_say(w, "Tool '%s' version %u is rejected.", t->name, t->current_version);
@@ -383,7 +383,7 @@ static int revoke(struct work *w, PB(Tool) * t, ProtobufCBinaryData reason, stru
 		r = add_decision(w, t, "revoke", reason);
 	if (r == 0)
 		r = store_permits_revoke(w->tx, t->server_id, t->id);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	work_audit(w, "tool.revoked", "tool", t->id, "ok", tool_detail(t));
 	return store_tool_save(w->tx, t);

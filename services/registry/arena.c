@@ -53,6 +53,11 @@ void *arena_array(struct arena *a, size_t count, size_t size)
 	return arena_alloc(a, count * size);
 }
 
+void *arena_pointers(struct arena *a, size_t count)
+{
+	return arena_array(a, count, sizeof(void *));
+}
+
 void *arena_dup(struct arena *a, const void *data, size_t len)
 {
 	char *p = arena_alloc(a, len + 1);

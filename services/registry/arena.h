@@ -17,6 +17,7 @@ struct arena {
 void arena_done(struct arena *a);                /* frees all; the arena is empty after */
 void *arena_alloc(struct arena *a, size_t size); /* zeroed, aligned for any type */
 void *arena_array(struct arena *a, size_t count, size_t size);
+void *arena_pointers(struct arena *a, size_t count);            /* an array of NULL pointers */
 void *arena_dup(struct arena *a, const void *data, size_t len); /* a NUL follows the copy */
 char *arena_str(struct arena *a, const char *s);                /* NULL stays NULL */
 char *arena_printf(struct arena *a, const char *fmt, ...) BOX_PRINTF(2, 3);

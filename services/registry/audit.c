@@ -39,10 +39,10 @@ static void add(struct work *w, struct listing *l, PB(AuditEvent) * e)
 		return;
 	if (l->count == l->room) {
 		size_t room = l->room ? 2 * l->room : 64;
-		PB(AuditEvent) **more = arena_array(&w->arena, room, sizeof(*more));
+		PB(AuditEvent) **more = arena_pointers(&w->arena, room);
 
 		if (l->count)
-			memcpy(more, l->events, l->count * sizeof(*more));
+			memcpy(more, l->events, l->count * sizeof(void *));
 		l->events = more;
 		l->room = room;
 	}
@@ -56,7 +56,7 @@ static int add_with_parts(struct work *w, struct listing *l, PB(AuditEvent) * ro
 	struct merged parts;
 	int r = merge_parts(w->tx, &w->arena, row, &parts);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	add(w, l, row);
 	for (size_t i = 0; i < parts.count; i++)
@@ -84,7 +84,7 @@ int audit_list(struct work *w, const void *message, struct err *err)
 		r = store_audit_list(w->tx, since, limit, in->topics, in->n_topics, &rows, &count);
 	for (size_t i = 0; r == 0 && i < count && l.bytes < LIST_BYTES; i++)
 		r = add_with_parts(w, &l, rows[i]);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	reply.events = l.events;
 	reply.n_events = l.count;
@@ -283,7 +283,7 @@ int audit_verify(struct work *w, const void *message, struct err *err)
 		r = read_head(&v);
 	while (r == 0 && more)
 		r = verify_some(&v, &more);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	verify_end(&v, seen);
 	reply.head_seq = v.head.seq;

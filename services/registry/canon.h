@@ -16,12 +16,12 @@ void canon_bytes(struct buf *b, ProtobufCBinaryData bytes);
 void canon_int(struct buf *b, int64_t n); /* as decimal text */
 
 /* Row of the chain: prev_hash and every column but hash. */
-void canon_audit_hash(const PB(AuditEvent) * event, uint8_t ret[CRYPTO_HASH_SIZE]);
+void canon_audit_hash(const PB(AuditEvent) * e, uint8_t ret[CRYPTO_HASH_SIZE]);
 
 /* What a reviewer approves: name, texts, code, schemas, limits. */
-void canon_content_hash(const ROW(VersionRow) * version, uint8_t ret[CRYPTO_HASH_SIZE]);
+void canon_content_hash(const ROW(VersionRow) * v, uint8_t ret[CRYPTO_HASH_SIZE]);
 
 /* Parts of a batch, appended in the order of their numbers within each kind. */
-void canon_call_start(struct buf *b, const ROW(ExecutionRow) * row);
-void canon_call_end(struct buf *b, const ROW(ExecutionRow) * row);
-void canon_egress(struct buf *b, const ROW(EgressRow) * row);
+void canon_call_start(struct buf *b, const ROW(ExecutionRow) * e);
+void canon_call_end(struct buf *b, const ROW(ExecutionRow) * e);
+void canon_egress(struct buf *b, const ROW(EgressRow) * e);

@@ -31,9 +31,10 @@ static size_t count_signs(ProtobufCBinaryData text)
 
 int check_text(const char *field, ProtobufCBinaryData text, size_t max, struct err *err)
 {
+	if (text.len == 0)
+		return 0;
 	/* PostgreSQL keeps no NUL in text, and people could not see one. */
-	if (!text_is_utf8(text.data, text.len) ||
-	    memchr(text.data ? text.data : (const uint8_t *)"", 0, text.len))
+	if (!text_is_utf8(text.data, text.len) || memchr(text.data, 0, text.len))
 		return err_set_field(err, ERR_INVALID, field, NULL, "%s is not valid text", field);
 	if (count_signs(text) > max)
 		return err_set_field(err, ERR_INVALID, field, NULL,
@@ -108,7 +109,7 @@ int check_limits(ProtobufCBinaryData json, struct err *err)
 	if (r < 0 || json.len == 0)
 		return r;
 	r = json_load(json.data, json.len, &tree, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	json_object_foreach(tree, name, value)
 	{

@@ -260,7 +260,7 @@ static int parse_name(const char *text, size_t len, struct host_entry *h, struct
 		copy[len - 1] = '\0'; /* one trailing dot is the same name */
 	is_wild = strncmp(copy, "*.", 2) == 0;
 	r = to_ascii(is_wild ? copy + 2 : copy, h->host + (is_wild ? 2 : 0), err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (is_wild)
 		memcpy(h->host, "*.", 2);

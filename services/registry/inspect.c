@@ -19,7 +19,7 @@ static int ask(struct work *w, const PB(Instance) * executor, ProtobufCBinaryDat
 	question.python_code = code;
 	memcpy(to.boot_id, executor->boot_id.data, BOOT_ID_SIZE);
 	r = bus_call(w->reg->bus, &to, MSG_INSPECT, &question.base, &opts, &answer, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	/* Into the arena, so that it lives as long as the request. */
 	len = protobuf_c_message_get_packed_size(answer);
@@ -66,7 +66,7 @@ int inspect_require_main(struct work *w, ProtobufCBinaryData code, struct err *e
 	int r = inspect_code(w, code, err);
 	const PB(InspectReply) *seen = w->inspected;
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (seen->error.len && seen->error_line)
 		return err_set_field(err, ERR_INVALID, "python_code", NULL, "line %u: %s",

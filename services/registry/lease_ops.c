@@ -36,7 +36,7 @@ int lease_handle_renew(struct work *w, const void *message, struct err *err)
 	const PB(RenewLeaseRequest) *in = message;
 	int r = check_self(w->rq, in->instance, err);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	switch (lease_renew(w->reg->leases, in->instance, clock_mono_ms(), w->now_unix_ms)) {
 	case LEASE_FULL:

@@ -158,7 +158,7 @@ PB(Instance) * *lease_list(struct leases *l, struct arena *arena, size_t *ret_co
 	PB(Instance) * *list;
 
 	pthread_mutex_lock(&l->lock);
-	list = arena_array(arena, l->count, sizeof(*list));
+	list = arena_pointers(arena, l->count);
 	for (size_t i = 0; i < l->count; i++)
 		list[i] = copy_into(arena, l->rows[i].instance);
 	*ret_count = l->count;

@@ -70,7 +70,7 @@ static void fill_page(struct work *w, ROW(MapRow) *const *rows, size_t count, ui
 {
 	size_t bytes = 0;
 
-	reply->tools = arena_array(&w->arena, count, sizeof(*reply->tools));
+	reply->tools = arena_pointers(&w->arena, count);
 	for (size_t i = 0; i < count && i < limit && bytes < MAP_BYTES; i++) {
 		/* Published after its permit was looked at: the next attempt has it. */
 		if (rows[i]->permit.len == 0)
@@ -84,7 +84,7 @@ static void fill_page(struct work *w, ROW(MapRow) *const *rows, size_t count, ui
 
 static int fill_first(struct work *w, PB(GetToolMapReply) * reply)
 {
-	PB(SecurityPolicy) **policy = arena_array(&w->arena, 1, sizeof(*policy));
+	PB(SecurityPolicy) **policy = arena_pointers(&w->arena, 1);
 	int r = store_map_servers(w->tx, &reply->servers, &reply->n_servers);
 
 	if (r == 0)
@@ -126,7 +126,7 @@ int map_get(struct work *w, const void *message, struct err *err)
 		r = store_map_page(w->tx, in->cursor, limit + 1, &rows, &count);
 	if (r == 0 && in->cursor[0] == '\0')
 		r = fill_first(w, &reply);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	reply.epoch = pb_bytes(status_epoch(w->reg->status), 16);
 	reply.state_seq = head->state_seq;
@@ -145,7 +145,7 @@ int map_blobs(struct work *w, const void *message, struct err *err)
 
 	if (in->n_hashes > BLOBS_MAX)
 		return err_set(err, ERR_TOO_LARGE, "at most %d hashes at once", BLOBS_MAX);
-	reply.blobs = arena_array(&w->arena, in->n_hashes, sizeof(*reply.blobs));
+	reply.blobs = arena_pointers(&w->arena, in->n_hashes);
 	/* What does not fit is asked for again; what is gone is left out. */
 	for (size_t i = 0; i < in->n_hashes && bytes < MAP_BYTES; i++) {
 		PB(Blob) * blob;

@@ -49,13 +49,13 @@ static int load_batch(struct store_tx *tx, uint64_t number, struct batch *b)
 	return r;
 }
 
-int merge_batch_hash(struct store_tx *tx, uint64_t number, uint8_t ret[CRYPTO_HASH_SIZE])
+int merge_batch_hash(struct store_tx *tx, uint64_t batch, uint8_t ret[CRYPTO_HASH_SIZE])
 {
 	struct buf canon = BUF_INIT(BATCH_BYTES);
 	struct batch b;
-	int r = load_batch(tx, number, &b);
+	int r = load_batch(tx, batch, &b);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	for (size_t i = 0; i < b.start_count; i++)
 		canon_call_start(&canon, b.starts[i]);
@@ -135,9 +135,9 @@ int merge_parts(struct store_tx *tx, struct arena *arena, const PB(AuditEvent) *
 	if (!merge_batch_of(row, &number, hash))
 		return 0;
 	r = load_batch(tx, number, &b);
-	if (r < 0)
+	if (r != 0)
 		return r;
-	ret->events = arena_array(arena, b.end_count + b.egress_count, sizeof(*ret->events));
+	ret->events = arena_pointers(arena, b.end_count + b.egress_count);
 	for (size_t i = 0; i < b.end_count; i++)
 		ret->events[ret->count++] = call_event(arena, b.ends[i]);
 	for (size_t i = 0; i < b.egress_count; i++)

@@ -140,7 +140,7 @@ static int insert_request(struct work *w, PB(NetworkRequest) * n, struct err *er
 	PB(SecurityPolicy) * policy;
 	int r = store_policy_get(w->tx, false, &policy);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	n->status = arena_str(&w->arena, "pending");
 	work_audit(w, "host.requested", "host", n->id, "ok", host_detail(n));
@@ -174,7 +174,7 @@ static int ask_for(struct work *w, const PB(RequestNetworkAccessRequest) * in,
 		r = tool_load(w, in->tool_id, true, &tool, err);
 	if (r == 0)
 		r = find_same(w, tool->server_id, tool->id, &h, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	fill_request(w, &h, n);
 	n->tool_id_opt_case = MCPBOX__V1__NETWORK_REQUEST__TOOL_ID_OPT_TOOL_ID;
@@ -193,7 +193,7 @@ int network_request(struct work *w, const void *message, struct err *err)
 	char entry[300];
 	int r = ask_for(w, in, &n, err);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	entry_of(&n, n.private_requested, entry);
 	reply.success = true;
@@ -246,7 +246,7 @@ int network_list(struct work *w, const void *message, struct err *err)
 		r = check_text("search", in->search, 255, err);
 	if (r == 0)
 		r = store_network_list(w->tx, &f, &reply.items, &reply.n_items, &total);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	reply.total = (uint32_t)total;
 	reply.page = f.page.number;
@@ -262,7 +262,7 @@ static int load(struct work *w, const char *id, PB(NetworkRequest) * *ret, struc
 {
 	int r = work_check_id(err, "request_id", id);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	w->object_kind = "host";
 	w->object_id = arena_str(&w->arena, id);
@@ -277,7 +277,7 @@ static int save_and_answer(struct work *w, PB(NetworkRequest) * n)
 
 	if (r == 0)
 		r = store_server_forget_grant(w->tx, n->server_id);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	n->revision++;
 	reply.request = n;
@@ -301,7 +301,7 @@ static int approve(struct work *w, const PB(DecideNetworkRequest) * in, PB(Netwo
 		r = err_set_field(
 			err, ERR_INVALID, "allow_private", "approve it with allow_private",
 			"'%s' is a local host and can be reached only with allow_private", n->host);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	make_approved(w, n, w->actor->name);
 	n->allow_private = in->allow_private;
@@ -366,7 +366,7 @@ int network_revoke(struct work *w, const void *message, struct err *err)
 	if (r == 0)
 		r = store_permits_revoke(w->tx, n->server_id,
 					 NULL); /* grants with that host end now */
-	if (r < 0)
+	if (r != 0)
 		return r;
 	n->status = arena_str(&w->arena, "pending");
 	n->reviewed_by_opt_case = 0;
@@ -389,7 +389,7 @@ static int answer_hosts(struct work *w, const char *server_id)
 	if (r == 0)
 		r = store_server_allowed_hosts(w->tx, server_id, &reply.allowed_hosts,
 					       &reply.n_allowed_hosts);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	reply.server_id = arena_str(&w->arena, server_id);
 	work_answer(w, &reply.base);
@@ -409,7 +409,7 @@ int network_allow(struct work *w, const void *message, struct err *err)
 				  "'%s' can be reached only with allow_private", h.host);
 	if (r == 0)
 		r = server_load(w, in->server_id, true, &server, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	fill_request(w, &h, &n);
 	n.server_id = server->id;
@@ -461,7 +461,7 @@ int network_remove(struct work *w, const void *message, struct err *err)
 		r = store_permits_revoke(w->tx, server->id, NULL);
 	if (r == 0)
 		r = store_network_delete(w->tx, n->id);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	work_audit(w, "host.revoked", "host", n->id, "ok", host_detail(n));
 	return answer_hosts(w, server->id);

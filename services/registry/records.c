@@ -164,7 +164,7 @@ static int audit_batch(struct work *w, const PB(ShipRecordsRequest) * in, uint64
 	uint8_t hash[CRYPTO_HASH_SIZE];
 	int r = merge_batch_hash(w->tx, batch, hash);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	format_hex(hash, sizeof(hash), hex);
 	/* A gap is the mark of a lost spool; it is written down, not hidden. */
@@ -204,7 +204,7 @@ int records_ship(struct work *w, const void *message, struct err *err)
 		r = store_origin_lock(w->tx, in->origin, &last_no);
 	if (r == 0 && newest > last_no)
 		r = take_records(w, in, last_no);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	reply.committed_no = newest > last_no ? newest : last_no;
 	work_answer(w, &reply.base);

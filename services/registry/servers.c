@@ -47,7 +47,7 @@ int server_load(struct work *w, const char *id, bool lock, PB(Server) * *ret, st
 {
 	int r = work_check_id(err, "server_id", id);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	w->object_kind = "server";
 	w->object_id = arena_str(&w->arena, id);
@@ -77,7 +77,7 @@ int server_create(struct work *w, const void *message, struct err *err)
 
 	if (r == 0)
 		r = check_text("description", in->description, TEXT_MAX, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	id_new(id);
 	server.id = id;
@@ -91,7 +91,7 @@ int server_create(struct work *w, const void *message, struct err *err)
 	if (r == -ERR_EXISTS)
 		return err_set_field(err, ERR_EXISTS, "name", NULL,
 				     "there is a server named '%s' already", in->name);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	work_audit(w, "server.created", "server", id, "ok", json_pack("{s:s}", "name", in->name));
 	reply.success = true;
@@ -115,7 +115,7 @@ int server_list(struct work *w, const void *message, struct err *err)
 	int r = store_server_list(w->tx, page, &reply.servers, &reply.n_servers, &total);
 
 	(void)err;
-	if (r < 0)
+	if (r != 0)
 		return r;
 	reply.total = (uint32_t)total;
 	reply.page = page.number;
@@ -167,7 +167,7 @@ int server_update(struct work *w, const void *message, struct err *err)
 					&s->base);
 	if (r == 0)
 		r = apply_update(w, in, s, &specs, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	r = store_server_save(w->tx, s);
 	if (r == -ERR_EXISTS)
@@ -177,7 +177,7 @@ int server_update(struct work *w, const void *message, struct err *err)
 		r = store_server_forget_specs(w->tx, s->id);
 	if (r == 0 && specs)
 		r = store_server_forget_grant(w->tx, s->id);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	work_audit(w, "server.updated", "server", s->id, "ok",
 		   json_pack("{s:s, s:i}", "name", s->name, "default_timeout_ms",
@@ -199,7 +199,7 @@ int server_delete(struct work *w, const void *message, struct err *err)
 		r = store_permits_revoke(w->tx, s->id, NULL);
 	if (r == 0)
 		r = store_server_delete(w->tx, s->id);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	work_audit(w, "server.deleted", "server", s->id, "ok",
 		   json_pack("{s:s, s:i}", "name", s->name, "tools", (int)s->tool_count));
@@ -265,7 +265,7 @@ int server_start(struct work *w, const void *message, struct err *err)
 		r = may_start(s, published, err);
 	if (r == 0)
 		r = set_status(w, s, "running");
-	if (r < 0)
+	if (r != 0)
 		return r;
 	work_audit(w, "server.started", "server", s->id, "ok",
 		   json_pack("{s:s, s:I}", "name", s->name, "tools", (json_int_t)published));
@@ -294,7 +294,7 @@ int server_stop(struct work *w, const void *message, struct err *err)
 		r = set_status(w, s, "stopped");
 	if (r == 0)
 		r = store_permits_revoke(w->tx, s->id, NULL);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	work_audit(w, "server.stopped", "server", s->id, "ok", json_pack("{s:s}", "name", s->name));
 	answer_state(

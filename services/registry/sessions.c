@@ -116,7 +116,7 @@ static int find_user(struct work *w, const PB(LoginRequest) * in, struct login *
 	struct store_tx *tx;
 	int r = store_begin(w->reg->store, STORE_READ, &w->arena, &tx);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	r = check_locked(w, tx, in, err);
 	if (r == 0)
@@ -132,10 +132,10 @@ int auth_check_login(struct work *w, const void *message, struct err *err)
 	int r;
 
 	if (in->username[0] == '\0' || in->password.len == 0)
-		return err_set_field(err, ERR_INVALID, in->username[0] ? "password" : "username", NULL,
-				     "username and password are required");
+		return err_set_field(err, ERR_INVALID, in->username[0] ? "password" : "username",
+				     NULL, "username and password are required");
 	r = find_user(w, in, login, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	/* The same work for a name that does not exist, so that time tells nothing. */
 	if (login->user)
@@ -162,7 +162,7 @@ static int refuse_login(struct work *w, const PB(LoginRequest) * in, struct err 
 
 	for (size_t i = 0; r == 0 && i < count; i++)
 		r = store_login_failed(w->tx, subjects[i]);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	work_audit(w, "auth.login", "user", in->username, "refused", login_detail(w, in));
 	r = check_locked(w, w->tx, in, &locked);
@@ -189,7 +189,7 @@ static int accept_login(struct work *w, const PB(LoginRequest) * in, const ROW(U
 		r = store_user_logged_in(w->tx, user->id);
 	if (r == 0)
 		r = store_login_forget(w->tx, arena_printf(&w->arena, "user:%s", in->username));
-	if (r < 0)
+	if (r != 0)
 		return r;
 	work_audit(w, "auth.login", "user", in->username, "ok", login_detail(w, in));
 	answer_pair(w, &pair);
@@ -247,7 +247,7 @@ int auth_refresh(struct work *w, const void *message, struct err *err)
 	r = store_session_by_refresh(w->tx, key, &row);
 	if (r == -ERR_NOT_FOUND)
 		return refuse_refresh(w, key, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	s.id = row->id;
 	new_pair(w, &pair, &s);

@@ -122,7 +122,7 @@ int policy_update(struct work *w, const void *message, struct err *err)
 		r = err_set(err, ERR_INVALID, "no settings were given");
 	if (r == 0)
 		r = store_policy_save(w->tx, p);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	p->revision++;
 	work_audit(w, "settings.changed", "settings", "security-policy", "ok", policy_detail(p));

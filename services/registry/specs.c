@@ -60,10 +60,10 @@ static int list_modules(struct work *w, PB(ToolSpec) * spec)
 	char **approved;
 	int r = store_modules_approved(w->tx, &approved, &approved_count);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	spec->n_modules = ARRAY_LEN(default_modules) + approved_count;
-	spec->modules = arena_array(&w->arena, spec->n_modules, sizeof(char *));
+	spec->modules = arena_pointers(&w->arena, spec->n_modules);
 	for (size_t i = 0; i < ARRAY_LEN(default_modules); i++)
 		spec->modules[i] = arena_str(&w->arena, default_modules[i]);
 	for (size_t i = 0; i < approved_count; i++)
@@ -80,7 +80,7 @@ static int build_spec(struct work *w, const char *tool_id, uint32_t version, PB(
 
 	if (r == 0)
 		r = list_modules(w, &spec);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	limits_read(row->limits, &limits);
 	spec.server_id = row->server_id;
@@ -123,9 +123,9 @@ static int build_grant(struct work *w, const char *server_id, const char *server
 
 	if (r == 0)
 		r = store_policy_get(w->tx, false, &policy);
-	if (r < 0)
+	if (r != 0)
 		return r;
-	grant.hosts = arena_array(&w->arena, grant.n_hosts, sizeof(*grant.hosts));
+	grant.hosts = arena_pointers(&w->arena, grant.n_hosts);
 	for (size_t i = 0; i < grant.n_hosts; i++)
 		grant.hosts[i] = host_grant(w, rows[i]);
 	grant.server_id = arena_str(&w->arena, server_id);
@@ -146,7 +146,7 @@ static int grant_of(struct work *w, const char *server_id, const char *server_na
 	PB(Blob) * kept;
 	int r = store_grant_hash(w->tx, server_id, &hash);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (hash.len == 0)
 		return build_grant(w, server_id, server_name, ret);
@@ -175,7 +175,7 @@ static int issue(struct work *w, PB(Permit) * permit, PB(SignedPermit) * ret)
 	uint8_t *packed;
 
 	id_new(id);
-	permit->permit_id = id;
+	permit->permit_id = arena_str(&w->arena, id);
 	permit->audience = audience;
 	permit->n_audience = ARRAY_LEN(audience);
 	permit->not_after_unix_ms = w->now_unix_ms + PERMIT_LIFE_MS;
@@ -187,7 +187,7 @@ static int issue(struct work *w, PB(Permit) * permit, PB(SignedPermit) * ret)
 	ret->permit = pb_bytes(packed, len);
 	ret->signature = pb_bytes(signature, CRYPTO_SIGN_SIZE);
 
-	row.id = id;
+	row.id = permit->permit_id;
 	row.tool_id = permit->tool_id;
 	row.server_id = permit->server_id;
 	row.version = permit->version;
@@ -209,7 +209,7 @@ static int make_permit(struct work *w, const PB(Tool) * tool, uint32_t version,
 	ROW(HeadRow) * head;
 	int r = store_head_get(w->tx, false, &head);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	permit.server_id = tool->server_id;
 	permit.tool_id = tool->id;
@@ -287,11 +287,11 @@ int specs_prepare_test(struct work *w, const PB(Tool) * tool, PB(PrepareTestRepl
 		r = make_permit(w, tool, tool->current_version,
 				MCPBOX__V1__PERMIT__PURPOSE__PURPOSE_TEST, &blobs[0], &blobs[1],
 				permit);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	reply->tool = map_tool_of(w, tool, server, &blobs[0], &blobs[1], permit);
 	reply->n_blobs = 2;
-	reply->blobs = arena_array(&w->arena, 2, sizeof(*reply->blobs));
+	reply->blobs = arena_pointers(&w->arena, 2);
 	reply->blobs[0] = &blobs[0];
 	reply->blobs[1] = &blobs[1];
 	return 0;

@@ -112,7 +112,7 @@ static void fill_known(struct status *s, struct arena *arena, PB(Status) * ret)
 	ret->audit_head =
 		pb_bytes(arena_dup(arena, s->audit_head, CRYPTO_HASH_SIZE), CRYPTO_HASH_SIZE);
 	ret->n_revoked_permit_ids = s->revoked_count;
-	ret->revoked_permit_ids = arena_array(arena, s->revoked_count, sizeof(char *));
+	ret->revoked_permit_ids = arena_pointers(arena, s->revoked_count);
 	for (size_t i = 0; i < s->revoked_count; i++)
 		ret->revoked_permit_ids[i] = arena_str(arena, s->revoked[i]);
 	pthread_mutex_unlock(&s->lock);
@@ -218,7 +218,7 @@ static int publish_rows(struct status *s, struct arena *arena, struct store_tx *
 static void keep_revoked(struct status *s, char *const *ids, size_t count)
 {
 	arena_done(&s->revoked_arena);
-	s->revoked = arena_array(&s->revoked_arena, count, sizeof(char *));
+	s->revoked = arena_pointers(&s->revoked_arena, count);
 	for (size_t i = 0; i < count; i++)
 		s->revoked[i] = arena_str(&s->revoked_arena, ids[i]);
 	s->revoked_count = count;
@@ -234,7 +234,7 @@ static int read_state(struct status *s, struct store_tx *tx, bool *ret_moved)
 
 	if (r == 0)
 		r = store_permits_revoked(tx, &ids, &count);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	pthread_mutex_lock(&s->lock);
 	*ret_moved = head->state_seq != s->state_seq || count != s->revoked_count;

@@ -150,7 +150,7 @@ int store_approval_list(struct store_tx *tx, const struct filter *f, PB(ToolAppr
 /* At most 50 of each; totals are complete. */
 int store_pending_list(struct store_tx *tx, PB(ListPendingRequestsReply) * ret) BOX_MUST_CHECK;
 
-int store_network_create(struct store_tx *tx, const PB(NetworkRequest) * request) BOX_MUST_CHECK;
+int store_network_create(struct store_tx *tx, const PB(NetworkRequest) * n) BOX_MUST_CHECK;
 int store_network_get(struct store_tx *tx, const char *id, bool lock,
 		      PB(NetworkRequest) * *ret) BOX_MUST_CHECK;
 /* All rows of that server for that host and port (0: none), whatever their status. */
@@ -159,7 +159,7 @@ int store_network_same(struct store_tx *tx, const char *server_id, const char *h
 int store_network_list(struct store_tx *tx, const struct filter *f, PB(NetworkRequest) * **ret,
 		       size_t *ret_count, int64_t *ret_total) BOX_MUST_CHECK;
 /* Status, review and private columns. */
-int store_network_save(struct store_tx *tx, const PB(NetworkRequest) * request) BOX_MUST_CHECK;
+int store_network_save(struct store_tx *tx, const PB(NetworkRequest) * n) BOX_MUST_CHECK;
 int store_network_delete(struct store_tx *tx, const char *id) BOX_MUST_CHECK;
 int store_tool_modules(struct store_tx *tx, const char *tool_id, PB(ModuleRequestBrief) * **ret,
 		       size_t *ret_count) BOX_MUST_CHECK;
@@ -237,11 +237,10 @@ int store_origin_lock(struct store_tx *tx, const char *origin,
 int store_origin_save(struct store_tx *tx, const char *origin, uint64_t last_no) BOX_MUST_CHECK;
 int store_batch_new(struct store_tx *tx, uint64_t *ret) BOX_MUST_CHECK;
 int store_call_started(struct store_tx *tx, uint64_t batch,
-		       const ROW(ExecutionRow) * row) BOX_MUST_CHECK;
+		       const ROW(ExecutionRow) * e) BOX_MUST_CHECK;
 int store_call_ended(struct store_tx *tx, uint64_t batch,
-		     const ROW(ExecutionRow) * row) BOX_MUST_CHECK;
-int store_egress_add(struct store_tx *tx, uint64_t batch,
-		     const ROW(EgressRow) * row) BOX_MUST_CHECK;
+		     const ROW(ExecutionRow) * e) BOX_MUST_CHECK;
+int store_egress_add(struct store_tx *tx, uint64_t batch, const ROW(EgressRow) * e) BOX_MUST_CHECK;
 /* What of a batch is still there, by record number. */
 int store_batch_starts(struct store_tx *tx, uint64_t batch, ROW(ExecutionRow) * **ret,
 		       size_t *ret_count) BOX_MUST_CHECK;

@@ -262,7 +262,7 @@ int store_commit(struct store_tx *tx)
 
 	if (!tx->is_open)
 		box_bug("commit without transaction");
-	if (r < 0)
+	if (r != 0)
 		return r;
 	result = PQexec(tx->conn, "COMMIT");
 	tx->is_open = false;
@@ -484,7 +484,7 @@ static char **cell_texts(struct arena *a, struct cell c, size_t *ret_count)
 	p += 8;
 	count = read_be32(&p);
 	p += 4;
-	texts = arena_array(a, count, sizeof(char *));
+	texts = arena_pointers(a, count);
 	for (uint32_t i = 0; i < count; i++) {
 		int32_t len = (int32_t)read_be32(&p);
 
@@ -568,7 +568,7 @@ int pg_rows(struct store_tx *tx, const ProtobufCMessageDescriptor *type, void **
 	if (!result)
 		return tx->failed;
 	rows = PQntuples(result);
-	*ret = arena_array(tx->arena, (size_t)rows, sizeof(void *));
+	*ret = arena_pointers(tx->arena, (size_t)rows);
 	for (int i = 0; i < rows; i++)
 		(*ret)[i] = row_to_msg(tx->arena, type, result, i);
 	*ret_count = (size_t)rows;
@@ -580,10 +580,10 @@ int pg_row(struct store_tx *tx, const ProtobufCMessageDescriptor *type, void **r
 	   const struct param *params, size_t count)
 {
 	void **rows;
-	size_t n;
+	size_t n = 0;
 	int r = pg_rows(tx, type, &rows, &n, sql, params, count);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (n == 0)
 		return -ERR_NOT_FOUND;
@@ -616,7 +616,7 @@ int pg_texts(struct store_tx *tx, char ***ret, size_t *ret_count, const char *sq
 	if (!result)
 		return tx->failed;
 	rows = PQntuples(result);
-	*ret = arena_array(tx->arena, (size_t)rows, sizeof(char *));
+	*ret = arena_pointers(tx->arena, (size_t)rows);
 	for (int i = 0; i < rows; i++)
 		(*ret)[i] = cell_text(tx->arena, cell_of(result, i, 0));
 	*ret_count = (size_t)rows;

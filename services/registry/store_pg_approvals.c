@@ -54,7 +54,7 @@ int store_approval_list(struct store_tx *tx, const struct filter *f, PB(ToolAppr
 	int r = pg_number(tx, ret_total, "SELECT count(*)" SQL_APPROVALS,
 			  PARAMS(P_TEXT(search), P_TEXT(f->status)));
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	return pg_all(
 		tx, MSGS(tool_approval), ret, ret_count,
@@ -166,10 +166,10 @@ int store_network_same(struct store_tx *tx, const char *server_id, const char *h
 		      P_TEXT(server_id), P_TEXT(host), P_INT(port));
 }
 
-#define SQL_NETWORK_FILTER                                          \
-	SQL_NETWORK_FROM                                            \
-		" WHERE ($2 = 'all' OR n.status = $2) AND ($1 = ''" \
-		" OR " SQL_FOUND("n.host") " OR " SQL_FOUND(SQL_BYTES_TEXT("n.justification")) ")"
+#define SQL_NETWORK_FILTER                                  \
+	SQL_NETWORK_FROM                                    \
+	" WHERE ($2 = 'all' OR n.status = $2) AND ($1 = ''" \
+	" OR " SQL_FOUND("n.host") " OR " SQL_FOUND(SQL_BYTES_TEXT("n.justification")) ")"
 
 int store_network_list(struct store_tx *tx, const struct filter *f, PB(NetworkRequest) * **ret,
 		       size_t *ret_count, int64_t *ret_total)
@@ -178,7 +178,7 @@ int store_network_list(struct store_tx *tx, const struct filter *f, PB(NetworkRe
 	int r = pg_number(tx, ret_total, "SELECT count(*)" SQL_NETWORK_FILTER,
 			  PARAMS(P_TEXT(search), P_TEXT(f->status)));
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	return pg_all(tx, MSGS(network_request), ret, ret_count,
 		      SQL_NETWORK_COLUMNS SQL_NETWORK_FILTER

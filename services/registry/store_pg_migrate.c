@@ -37,7 +37,7 @@ static int apply(struct store_tx *tx, const struct migration *m, struct err *err
 	if (r != -ERR_NOT_FOUND)
 		return r;
 	r = pg_script(tx, m->sql);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	r = pg_touched(pg_exec(
 		tx, "INSERT INTO schema_migrations (number, name, hash) VALUES ($1, $2, $3)",
@@ -57,7 +57,7 @@ static int migrate(struct store_tx *tx, struct err *err)
 	if (r == 0)
 		r = pg_number(tx, &newest, "SELECT coalesce(max(number), 0) FROM schema_migrations",
 			      NULL, 0);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (newest > migrations[migration_count - 1].number)
 		return err_set(err, ERR_STATE,

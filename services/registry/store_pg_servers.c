@@ -94,7 +94,7 @@ int store_server_list(struct store_tx *tx, struct page page, PB(ServerBrief) * *
 {
 	int r = pg_number(tx, ret_total, "SELECT count(*) FROM servers", NULL, 0);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	return pg_all(tx, MSGS(server_brief), ret, ret_count,
 		      "SELECT s.id, s.name, s.description, s.status,"

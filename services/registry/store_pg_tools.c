@@ -80,7 +80,7 @@ int store_tool_list(struct store_tx *tx, const char *server_id, struct page page
 	int r = pg_number(tx, ret_total, "SELECT count(*) FROM tools WHERE server_id = $1",
 			  PARAMS(P_TEXT(server_id)));
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	return pg_all(
 		tx, MSGS(tool_item), ret, ret_count,
@@ -179,7 +179,7 @@ int store_version_list(struct store_tx *tx, const char *tool_id, struct page pag
 	int r = pg_number(tx, ret_total, "SELECT count(*) FROM tool_versions WHERE tool_id = $1",
 			  PARAMS(P_TEXT(tool_id)));
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	return pg_all(tx, MSGS(version_brief), ret, ret_count,
 		      "SELECT v.id, v.version, v.change_summary, v.change_source,"

@@ -35,7 +35,7 @@ int tool_load(struct work *w, const char *id, bool lock, PB(Tool) * *ret, struct
 {
 	int r = resolve(w, &id, err);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	w->object_kind = "tool";
 	w->object_id = arena_str(&w->arena, id);
@@ -76,7 +76,7 @@ int tool_add_version(struct work *w, PB(Tool) * tool, ROW(VersionRow) * change, 
 	r = store_version(w, tool, change, source, summary);
 	if (r == 0)
 		r = store_policy_get(w->tx, false, &policy);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (policy_is_auto(policy) && tool->live_version_opt_case)
 		approval_make_live(w, tool, "auto_approve");
@@ -168,7 +168,7 @@ static int insert_tool(struct work *w, const PB(Server) * server, PB(Tool) * too
 
 	if (r == 0)
 		r = choose_published_name(w, server, tool, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	r = store_tool_create(w->tx, tool);
 	if (r == -ERR_EXISTS)
@@ -203,12 +203,12 @@ int tool_create(struct work *w, const void *message, struct err *err)
 	PB(Server) * server;
 	int r = server_load(w, in->server_id, false, &server, err);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	fill_new_tool(w, in, &tool);
 	version_from_create(w, in, &v);
 	r = insert_tool(w, server, &tool, &v, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	work_audit(w, "tool.created", "tool", tool.id, "ok",
 		   json_pack("{s:s, s:s, s:s, s:i}", "server", server->name, "name", tool.name,
@@ -392,7 +392,7 @@ static int save_update(struct work *w, const PB(UpdateToolRequest) * in, PB(Tool
 
 	if (r == 0)
 		r = apply_enabled(w, in, tool, ret_switched);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	apply_update(w, in, v, c);
 	if (c->text[0])
@@ -415,7 +415,7 @@ int tool_update(struct work *w, const void *message, struct err *err)
 					&tool->base);
 	if (r == 0)
 		r = save_update(w, in, tool, &changes, &switched, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (changes.text[0] || switched)
 		work_audit(w, "tool.updated", "tool", tool->id, "ok",
@@ -455,7 +455,7 @@ int tool_list(struct work *w, const void *message, struct err *err)
 
 	if (r == 0)
 		r = store_tool_list(w->tx, server->id, page, &reply.tools, &reply.n_tools, &total);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	reply.server_id = server->id;
 	reply.server_name = server->name;
@@ -484,7 +484,7 @@ int tool_delete(struct work *w, const void *message, struct err *err)
 		r = store_tool_delete(w->tx, tool->id);
 	if (r == 0)
 		r = store_server_forget_grant(w->tx, tool->server_id);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	work_audit(w, "tool.deleted", "tool", tool->id, "ok",
 		   json_pack("{s:s, s:s}", "name", tool->name, "published_name",
@@ -563,7 +563,7 @@ int tool_prepare_test(struct work *w, const void *message, struct err *err)
 		r = may_test(tool, policy, err);
 	if (r == 0)
 		r = specs_prepare_test(w, tool, &reply);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	work_audit(
 		w, "tool.tested", "tool", tool->id, "ok",

@@ -47,7 +47,7 @@ static int count_users(struct work *w, int64_t *ret)
 	struct store_tx *tx;
 	int r = store_begin(w->reg->store, STORE_READ, &w->arena, &tx);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	r = store_user_count(tx, ret);
 	store_end(tx);
@@ -109,7 +109,7 @@ int auth_setup(struct work *w, const void *message, struct err *err)
 		r = store_user_count(w->tx, &users);
 	if (r == 0 && users > 0)
 		r = refuse_second(err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	id_new(id);
 	user.id = id;
@@ -117,7 +117,7 @@ int auth_setup(struct work *w, const void *message, struct err *err)
 	user.password_hash = w->prepared;
 	user.role = admin;
 	r = store_user_create(w->tx, &user);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	work_act_as(w, in->username);
 	work_audit(w, "auth.setup", "user", id, "ok",
@@ -162,7 +162,7 @@ int auth_set_password(struct work *w, const void *message, struct err *err)
 	if (r < 0)
 		return work_missing(err, r, "user", in->username);
 	r = store_user_set_password(w->tx, user->id, w->prepared);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	work_audit(w, "auth.password", "user", user->id, "ok",
 		   json_pack("{s:s}", "username", user->username));

@@ -17,7 +17,7 @@ int version_list(struct work *w, const void *message, struct err *err)
 	if (r == 0)
 		r = store_version_list(w->tx, t->id, page, &reply.versions, &reply.n_versions,
 				       &total);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	reply.tool_id = t->id;
 	reply.tool_name = t->name;
@@ -45,7 +45,7 @@ int version_get(struct work *w, const void *message, struct err *err)
 	PB(Tool) * t;
 	int r = tool_load(w, in->tool_id, false, &t, err);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	r = store_version_show(w->tx, t->id, in->version, &reply.version);
 	if (r < 0)
@@ -117,8 +117,7 @@ static ProtobufCBinaryData value_of(struct work *w, const ROW(VersionRow) * v, s
 static void compare(struct work *w, const ROW(VersionRow) * a, const ROW(VersionRow) * b,
 		    PB(CompareToolVersionsReply) * reply)
 {
-	reply->differences =
-		arena_array(&w->arena, ARRAY_LEN(compared), sizeof(*reply->differences));
+	reply->differences = arena_pointers(&w->arena, ARRAY_LEN(compared));
 	for (size_t i = 0; i < ARRAY_LEN(compared); i++) {
 		ProtobufCBinaryData from = value_of(w, a, i), to = value_of(w, b, i);
 		PB(Difference) * d;
@@ -141,7 +140,7 @@ int version_compare(struct work *w, const void *message, struct err *err)
 	PB(Tool) * t;
 	int r = tool_load(w, in->tool_id, false, &t, err);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	r = store_version_get(w->tx, t->id, in->from_version, &from);
 	if (r < 0)
@@ -167,7 +166,7 @@ static int restore(struct work *w, PB(Tool) * t, uint32_t version, struct err *e
 		return missing(err, r, t, version);
 	if (t->enabled && !old->enabled)
 		r = store_permits_revoke(w->tx, t->server_id, t->id);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	t->enabled = old->enabled;
 	return tool_add_version(w, t, old, "rollback",
@@ -190,7 +189,7 @@ int version_rollback(struct work *w, const void *message, struct err *err)
 				  in->version, t->current_version);
 	if (r == 0)
 		r = restore(w, t, in->version, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	work_audit(w, "tool.updated", "tool", t->id, "ok",
 		   json_pack("{s:s, s:i, s:i}", "name", t->name, "version", (int)t->current_version,

@@ -103,7 +103,7 @@ static int look_up(struct registry *reg, const PB(Principal) * p, struct arena *
 	if (!is_account && p->kind != MCPBOX__V1__PRINCIPAL__KIND__KIND_MCP)
 		return 0;
 	r = store_begin(reg->store, STORE_READ, arena, &tx);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (is_account) {
 		r = look_up_identity(tx, p, l);
@@ -261,7 +261,7 @@ static int append_events(struct work *w)
 		head->seq = e->row.seq;
 		head->hash = e->row.hash;
 	}
-	if (r < 0)
+	if (r != 0)
 		return r;
 	return store_head_save(w->tx, head->seq, work_bytes(head->hash),
 			       w->moves_state ? head->seq : head->state_seq);
@@ -283,7 +283,7 @@ static void forget_attempt(struct work *w)
 	w->events_end = &w->events;
 	w->reply = (struct bytes){ 0 };
 	w->keep = false;
-	w->moves_state = w->op && w->op->moves_state;
+	w->moves_state = w->op->moves_state;
 }
 
 void work_answer(struct work *w, const ProtobufCMessage *reply)
@@ -378,7 +378,7 @@ static int attempt(struct work *w, const void *in, struct err *err)
 
 	forget_attempt(w);
 	r = store_begin(w->reg->store, mode_of[w->op->kind], &w->arena, &w->tx);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (w->op->kind == OP_READ || w->op->kind == OP_SNAPSHOT)
 		r = w->op->run(w, in, err);
@@ -421,7 +421,7 @@ static int find_reply(struct work *w, struct err *err)
 	if (w->op->kind != OP_CHANGE || !w->op->before)
 		return -ERR_NOT_FOUND;
 	r = store_begin(w->reg->store, STORE_READ, &w->arena, &tx);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	r = store_request_get(tx, w->rq->from, request_id(w), &row);
 	if (r == 0)
@@ -463,6 +463,7 @@ int work_handle(struct bus_request *rq, struct err *err)
 	int r;
 
 	work_init(&w, rq->service, op_find(rq->msg), rq, rq->auth);
+	box_assert(w.op); /* the bus routes only what the table holds */
 	forget_attempt(&w);
 	r = find_reply(&w, err);
 	if (r == -ERR_NOT_FOUND) {

@@ -85,7 +85,7 @@ void work_audit(struct work *w, const char *topic, const char *object_kind, cons
 void work_act_as(struct work *w, const char *username);
 
 /* Run a change of the registry's own (a process joined, a tick). */
-int work_system(struct registry *reg, op_run *run, const void *in, struct err *err) BOX_MUST_CHECK;
+int work_system(struct registry *reg, op_run *fn, const void *in, struct err *err) BOX_MUST_CHECK;
 
 /* ---- what many nouns say ------------------------------------------------------------------------- */
 
