@@ -62,16 +62,19 @@ static int add_lines(char **env, int *n, FILE *in)
 char **envfile_read(const char *path, const char *const *more, int count)
 {
 	FILE *in = fopen(path, "re");
-	char **env = in ? calloc(MAX_LINES + 1, sizeof(*env)) : NULL;
+	char **env;
 	int n = 0;
-	int r = env ? 0 : -errno;
+	int r;
 
+	if (!in)
+		return NULL;
+	env = calloc(MAX_LINES + 1, sizeof(*env));
+	r = env ? 0 : -ENOMEM;
 	for (int i = 0; r == 0 && i < count; i++)
 		r = add(env, &n, more[i]);
 	if (r == 0)
 		r = add_lines(env, &n, in);
-	if (in)
-		(void)fclose(in);
+	(void)fclose(in);
 	if (r == 0)
 		return env;
 	envfile_free(env);
