@@ -221,8 +221,7 @@ static void egress_stop(struct egress *e)
 	resolver_free(e->env.resolver);
 	fetcher_free(e->env.fetcher);
 	own_free(e->env.own);
-	loop_free(e->loop);
-	keys_free(e->keys);
+	/* The bus' threads run until the process ends: their keys and the loop they post to stay. */
 	pinned_done(&e->pinned);
 	cfg_free(egress_info.rows, egress_info.row_count, &e->cfg);
 }
