@@ -4,7 +4,7 @@ endforeach()
 
 # The bus over real sockets, its peer in a process of its own.
 add_executable(bus_test_peer ${CMAKE_SOURCE_DIR}/tests/integration/bus/peer.c)
-target_link_libraries(bus_test_peer PRIVATE box_flags box_common)
+target_link_libraries(bus_test_peer PRIVATE box_flags box_common box_nng)
 target_include_directories(bus_test_peer PRIVATE ${CMAKE_SOURCE_DIR}/tests/support)
 add_executable(integration_bus ${CMAKE_SOURCE_DIR}/tests/integration/bus/test_bus.c)
 target_link_libraries(integration_bus PRIVATE box_flags box_common box_nng ${CMOCKA_LIBRARY})

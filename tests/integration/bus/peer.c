@@ -3,6 +3,7 @@
  *
  *	bus_test_peer <port> <capacity>
  *	bus_test_peer spool <directory>     another process: records two calls and kills itself
+ *	bus_test_peer dial <port>           another: connects and kills itself
  *
  * Prints "ready" when it listens on port (work), port+1 (news), port+2 (control).  What it can be
  *told: LIST_SERVERS{page}          echoes page; total = how often CREATE_SERVER ran
@@ -19,6 +20,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <nng/nng.h>
+#include <nng/protocol/reqrep0/req.h>
 
 #include "bus.h"
 #include "clock.h"
@@ -338,6 +342,20 @@ static int die_with_open_call(const char *spool_root)
 	return 2;
 }
 
+static int die_connected(const char *port)
+{
+	nng_socket socket;
+	char url[64];
+
+	(void)snprintf(url, sizeof(url), "tcp://127.0.0.1:%s", port);
+	if (nng_req0_open(&socket) != 0)
+		return 2;
+	/* Fails on the news port, whose protocol is another: that, too, is a client to survive. */
+	(void)nng_dial(socket, url, NULL, 0);
+	(void)raise(SIGKILL);
+	return 2;
+}
+
 int main(int argc, char **argv)
 {
 	struct bus_config config = { .instance = "registry-test", .slots = 4 };
@@ -350,6 +368,8 @@ int main(int argc, char **argv)
 		return 2;
 	if (strcmp(argv[1], "spool") == 0)
 		return die_with_open_call(argv[2]);
+	if (strcmp(argv[1], "dial") == 0)
+		return die_connected(argv[2]);
 	(void)sigemptyset(&signals);
 	(void)sigaddset(&signals, SIGTERM);
 	(void)pthread_sigmask(SIG_BLOCK, &signals, NULL);

@@ -365,6 +365,11 @@ static void a_killed_peer_leaves_the_outcome_unknown(void **state)
 	(void)state;
 	assert_int_equal(create("die", &opts, &err), -ERR_UNKNOWN_OUTCOME);
 	assert_true(clock_mono_ms() - begun_ms < 30000);
+	/* And nng does not send it again: it would kill the next one too. */
+	peer_reap();
+	peer_restart("4");
+	assert_int_equal(list(1, &opts, NULL, &err), 0);
+	assert_int_equal(waitpid(t.pid, NULL, WNOHANG), 0);
 }
 
 static void learns_the_boot_id_of_a_restarted_peer(void **state)
@@ -590,21 +595,47 @@ static void a_message_over_the_ceiling_closes_its_connection(void **state)
 	free(big);
 }
 
-static void listeners_survive_connect_and_close(void **state)
+static void connect_and_close(uint16_t port)
 {
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+				  .sin_port = htons(port) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	(void)close(fd);
+}
+
+/* A client of nng's own that dies the moment it is connected. */
+static void dial_and_die(uint16_t port)
+{
+	char port_text[8];
+	char *argv[] = { (char *)(uintptr_t)t.peer_path, (char *)"dial", port_text, NULL };
+	int status;
+	pid_t pid;
+
+	(void)snprintf(port_text, sizeof(port_text), "%u", port);
+	assert_int_equal(posix_spawn(&pid, t.peer_path, NULL, NULL, argv, environ), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+/* Work, news and control: nng 1.5 lost ipc listeners this way (nng#1518). */
+static void listeners_survive_clients_that_vanish(void **state)
+{
+	struct bus_news news = { .on_status = NULL };
 	struct err err = { 0 };
 
 	(void)state;
-	for (int i = 0; i < 100; i++) {
-		struct sockaddr_in sa = { .sin_family = AF_INET,
-					  .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-					  .sin_port = htons(t.port) };
-		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-		assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
-		(void)close(fd);
-	}
+	for (int i = 0; i < 300; i++)
+		connect_and_close((uint16_t)(t.port + i % 3));
+	for (int i = 0; i < 100; i++)
+		dial_and_die((uint16_t)(t.port + i % 3));
 	assert_int_equal(list(9, NULL, NULL, &err), 0);
+	assert_int_equal(bus_news_start(t.bus, &news, &err), 0);
+	set_state("5", true);
+	assert_int_equal(bus_wait_state(t.bus, 5, PATIENCE_MS), 0);
 }
 
 /* ---- news ----------------------------------------------------------------------------------- */
@@ -864,7 +895,7 @@ int main(int argc, char **argv)
 		TEST(a_truncated_frame_gets_no_answer_and_is_counted, with_peer),
 		TEST(another_version_gets_no_answer_and_is_counted, with_peer),
 		TEST(a_message_over_the_ceiling_closes_its_connection, with_peer),
-		TEST(listeners_survive_connect_and_close, with_peer),
+		TEST(listeners_survive_clients_that_vanish, with_peer),
 		TEST(news_bring_the_status_and_the_time, with_peer),
 		TEST(lost_news_is_asked_for, with_peer),
 		TEST(an_older_state_of_the_same_epoch_is_ignored, with_peer),
