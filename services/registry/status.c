@@ -14,6 +14,7 @@
 enum {
 	TICK_MS = 500,
 	FOLLOW_MS = 1000, /* also how often the head is signed */
+	WAIT_MS = 1000,
 	FOLLOW_ROWS = 200,
 	EXPIRE_MS = 60000,
 	EVENTS_MAX = 256, /* joins and departures that wait for the database */
@@ -77,6 +78,18 @@ void status_moved(struct status *s)
 	pthread_mutex_lock(&s->lock);
 	s->must_follow = true;
 	pthread_cond_broadcast(&s->moved);
+	pthread_mutex_unlock(&s->lock);
+}
+
+void status_wait(struct status *s, uint64_t state_seq)
+{
+	struct timespec until;
+	int r = 0;
+
+	clock_abs_after(WAIT_MS, &until);
+	pthread_mutex_lock(&s->lock);
+	while (r == 0 && !s->is_stopping && s->state_seq < state_seq)
+		r = pthread_cond_timedwait(&s->moved, &s->lock, &until);
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -240,6 +253,7 @@ static int read_state(struct status *s, struct store_tx *tx, bool *ret_moved)
 	*ret_moved = head->state_seq != s->state_seq || count != s->revoked_count;
 	s->state_seq = head->state_seq;
 	keep_revoked(s, ids, count);
+	pthread_cond_broadcast(&s->moved);
 	pthread_mutex_unlock(&s->lock);
 	return 0;
 }

@@ -263,6 +263,8 @@ static int append_events(struct work *w)
 	}
 	if (r != 0)
 		return r;
+	if (w->moves_state)
+		w->state_seq = head->seq;
 	return store_head_save(w->tx, head->seq, work_bytes(head->hash),
 			       w->moves_state ? head->seq : head->state_seq);
 }
@@ -284,6 +286,7 @@ static void forget_attempt(struct work *w)
 	w->reply = (struct bytes){ 0 };
 	w->keep = false;
 	w->moves_state = w->op->moves_state;
+	w->state_seq = 0;
 }
 
 void work_answer(struct work *w, const ProtobufCMessage *reply)
@@ -386,6 +389,9 @@ static int attempt(struct work *w, const void *in, struct err *err)
 		r = change(w, in, err);
 	store_end(w->tx);
 	w->tx = NULL;
+	/* Who asked finds the change in the next Status.  Work of our own may run on the thread that makes it. */
+	if (r >= 0 && w->rq && w->state_seq != 0)
+		status_wait(w->reg->status, w->state_seq);
 	return r;
 }
 

@@ -68,6 +68,7 @@ struct work {
 	const char *object_kind, *object_id; /* what a refusal is about, as soon as known */
 	bool keep; /* commit even though the request is refused (a failed login is a change) */
 	bool moves_state;
+	uint64_t state_seq; /* of the change, once it is appended; 0: state did not move */
 };
 
 /* The bus hooks. */
