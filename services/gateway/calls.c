@@ -646,7 +646,7 @@ static void call_unlist(struct calls *c, struct call *call)
 
 static enum metric metric_of(int r, const ProtobufCMessage *reply)
 {
-	if (r == 0)
+	if (r == 0 && reply)
 		return ((const PB(ExecuteReply) *)reply)->done->outcome ==
 				       MCPBOX__V1__DONE__OUTCOME__OUTCOME_OK
 			       ? METRIC_CALLS_OK
@@ -654,6 +654,12 @@ static enum metric metric_of(int r, const ProtobufCMessage *reply)
 	if (r == -ERR_UNKNOWN_OUTCOME)
 		return METRIC_CALLS_LOST;
 	return r == -ERR_CANCELLED ? METRIC_CALLS_CANCELLED : METRIC_CALLS_REFUSED;
+}
+
+/* It came to an end by itself or was ended: does its caller get the result? */
+static int answer_of(const struct call *call, struct err *err)
+{
+	return atomic_load(&call->cancel) == CANCEL_NONE ? 0 : fail_cancelled(call, err);
 }
 
 /* Recorded from here on: a start, and an end whatever happens. */
@@ -667,18 +673,15 @@ static int run_recorded(struct call *call, struct json_span arguments, ProtobufC
 	if (r < 0)
 		return r;
 	r = run_somewhere(call, arguments, &reply, &why);
-	if (r < 0)
-		record_failure(call, r, &why);
-	else
-		record_done(call, ((const PB(ExecuteReply) *)reply)->done);
 	metrics_count(metric_of(r, reply));
-	if (r < 0)
+	if (r == 0 && reply) {
+		record_done(call, ((const PB(ExecuteReply) *)reply)->done);
+		r = answer_of(call, err);
+	} else {
+		record_failure(call, r, &why);
 		r = err_set_field(err, (enum err_code) - r, why.field, why.hint, "%s", why.text);
+	}
 	err_done(&why);
-	/* Nobody waits for a call that its client took back. */
-	if (r == 0 && (atomic_load(&call->cancel) == CANCEL_CLIENT_GONE ||
-		       atomic_load(&call->cancel) == CANCEL_ASKED))
-		return -ERR_CANCELLED;
 	if (r == 0)
 		*ret = TAKE(reply);
 	return r;
@@ -688,15 +691,13 @@ static int check_permit(struct call *call, struct err *err)
 {
 	static const uint32_t live = 1u << MCPBOX__V1__PERMIT__PURPOSE__PURPOSE_LIVE;
 	static const uint32_t test = 1u << MCPBOX__V1__PERMIT__PURPOSE__PURPOSE_TEST;
-	BOX_CLEANUP(msg_freep) ProtobufCMessage *message = NULL;
-	PB(Permit) *permit = NULL;
+	BOX_CLEANUP(msg_freep) PB(Permit) *permit = NULL;
 	int r = permit_check(call->calls->config.bus, call->rq->tool->permit,
 			     call->rq->is_test ? test : live, call->calls->config.stale_max_ms,
 			     &permit, err);
 
 	if (r < 0)
 		return r;
-	message = &permit->base;
 	if (strcmp(permit->tool_id, call->rq->tool->tool_id) != 0 ||
 	    permit->version != call->rq->tool->version)
 		return err_set(err, ERR_DENIED, "the permit is for another tool");

@@ -327,7 +327,7 @@ int catalog_add_tool(struct catalog *c, const PB(MapTool) * tool)
 
 	if (!t)
 		return -ERR_INVALID;
-	c->tools = mem_realloc_array(c->tools, c->tool_count + 1, sizeof(struct catalog_tool *));
+	c->tools = mem_realloc_array(c->tools, c->tool_count + 1, sizeof(void *));
 	c->tools[c->tool_count++] = t;
 	return 0;
 }
@@ -465,8 +465,8 @@ void catalog_seal(struct catalog *c)
 {
 	drop_stopped(c);
 	if (c->tool_count > 0) {
-		qsort(c->tools, c->tool_count, sizeof(*c->tools), by_published);
-		c->by_alias = mem_dup(c->tools, c->tool_count * sizeof(struct catalog_tool *));
+		qsort(c->tools, c->tool_count, sizeof(void *), by_published);
+		c->by_alias = mem_dup(c->tools, c->tool_count * sizeof(void *));
 		qsort(c->by_alias, c->tool_count, sizeof(*c->by_alias), by_alias);
 	}
 	hash_view(c, NULL, c->view);
@@ -516,7 +516,7 @@ static const struct catalog_tool *search(struct catalog_tool **sorted, size_t co
 					 int (*compare)(const void *, const void *))
 {
 	struct catalog_tool **found =
-		count == 0 ? NULL : bsearch(&key, sorted, count, sizeof(*sorted), compare);
+		count == 0 ? NULL : bsearch(&key, sorted, count, sizeof(void *), compare);
 
 	return found ? *found : NULL;
 }

@@ -60,7 +60,7 @@ void catalog_add_server(struct catalog *c, const PB(MapServer) * server);
 /* -ERR_INVALID: the entry is unusable (its permit does not unpack, a schema is no JSON). */
 int catalog_add_tool(struct catalog *c, const PB(MapTool) * tool) BOX_MUST_CHECK;
 /* A single tool outside the map (test runs); free with catalog_tool_free(). */
-struct catalog_tool *catalog_tool_new(const PB(MapTool) * tool);
+struct catalog_tool *catalog_tool_new(const PB(MapTool) * m);
 void catalog_tool_free(struct catalog_tool *t);
 BOX_DEFINE_CLEANUP(struct catalog_tool *, catalog_tool_free)
 

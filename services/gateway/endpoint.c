@@ -155,26 +155,27 @@ static int serve_modern(struct arrival *a, struct mcp_context *c, struct rpc_err
 	return 0;
 }
 
-static int serve_legacy(struct arrival *a, struct mcp_context *c, struct rpc_error *err)
+/* session: where it is kept while c points to it. */
+static int serve_legacy(struct arrival *a, struct mcp_context *c, struct session *session,
+			struct rpc_error *err)
 {
 	const struct jsonrpc_message *m = c->message;
-	struct session session;
 
 	c->form = LIST_LEGACY;
 	if (m->kind == JSONRPC_REQUEST && strcmp(m->method, "initialize") == 0) {
 		answer_request(a, c);
 		return 0;
 	}
-	if (find_session(a, &session, err) < 0)
+	if (find_session(a, session, err) < 0)
 		return -1;
-	c->session = &session;
-	c->form = list_form_of(session.version);
+	c->session = session;
+	c->form = list_form_of(session->version);
 	if (m->kind == JSONRPC_REQUEST) {
 		answer_request(a, c);
 		return 0;
 	}
 	if (m->kind == JSONRPC_NOTIFICATION)
-		mcp_notified(a->gw, &session, m);
+		mcp_notified(a->gw, session, m);
 	accept_silently(a->rq);
 	return 0;
 }
@@ -189,6 +190,7 @@ static void serve_message(struct arrival *a, struct json_span text)
 				 .server = a->server,
 				 .message = &message,
 				 .meta = &meta };
+	struct session session;
 	struct rpc_error err;
 	int r = jsonrpc_parse(text, &message, &err);
 
@@ -197,7 +199,8 @@ static void serve_message(struct arrival *a, struct json_span text)
 	if (r == 0 && message.kind != JSONRPC_RESPONSE)
 		r = era_decide(&message, &meta, &a->headers, &c.era, &err);
 	if (r == 0)
-		r = c.era == ERA_MODERN ? serve_modern(a, &c, &err) : serve_legacy(a, &c, &err);
+		r = c.era == ERA_MODERN ? serve_modern(a, &c, &err)
+					: serve_legacy(a, &c, &session, &err);
 	if (r < 0)
 		respond_error(a->rq, message.id, &err);
 	jsonrpc_message_done(&message);

@@ -191,7 +191,7 @@ static int check_version(const struct mcp_meta *meta, struct rpc_error *err)
 {
 	if (json_span_equals(meta->protocol_version, MODERN_VERSION))
 		return 0;
-	(void)rpc_fail(err, 400, RPC_UNSUPPORTED_VERSION, "Unsupported protocol version");
+	rpc_error_set(err, 400, RPC_UNSUPPORTED_VERSION, "Unsupported protocol version");
 	/* A version is a date; what is far longer is not worth repeating. */
 	if (meta->protocol_version.len < 200)
 		(void)snprintf(err->data, sizeof(err->data),

@@ -5,7 +5,7 @@
 #include <string.h>
 #include "mem.h"
 
-int rpc_fail(struct rpc_error *e, int status, int code, const char *fmt, ...)
+void rpc_error_set(struct rpc_error *e, int status, int code, const char *fmt, ...)
 {
 	va_list args;
 
@@ -15,7 +15,6 @@ int rpc_fail(struct rpc_error *e, int status, int code, const char *fmt, ...)
 	va_start(args, fmt);
 	(void)vsnprintf(e->text, sizeof(e->text), fmt, args);
 	va_end(args);
-	return -1;
 }
 
 static bool is_space(char c)

@@ -33,8 +33,10 @@ struct rpc_error {
 	char text[320];
 	char data[512];
 };
-/* Fill e and return -1, so that it can stand in a return statement. */
-int rpc_fail(struct rpc_error *e, int status, int code, const char *fmt, ...) BOX_PRINTF(4, 5);
+void rpc_error_set(struct rpc_error *e, int status, int code, const char *fmt, ...)
+	BOX_PRINTF(4, 5);
+/* Fill e and give -1, so that it can stand in a return statement. */
+#define rpc_fail(e, ...) (rpc_error_set((e), __VA_ARGS__), -1)
 
 enum jsonrpc_kind { JSONRPC_REQUEST, JSONRPC_NOTIFICATION, JSONRPC_RESPONSE };
 

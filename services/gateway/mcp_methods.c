@@ -42,7 +42,7 @@ struct mcp_method {
 
 static enum handled fail(struct rpc_error *err, int status, int code, const char *text)
 {
-	(void)rpc_fail(err, status, code, "%s", text);
+	rpc_error_set(err, status, code, "%s", text);
 	return FAILED;
 }
 
@@ -57,7 +57,7 @@ static enum handled read_params(const struct mcp_context *c, const char *const *
 		ret[i] = (struct json_span){ 0 };
 	if (!params.at || json_scan_members(params.at, params.len, names, count, ret, &why) == 0)
 		return HANDLED;
-	(void)rpc_fail(err, 200, RPC_INVALID_PARAMS, "Invalid params: %s", why.text);
+	rpc_error_set(err, 200, RPC_INVALID_PARAMS, "Invalid params: %s", why.text);
 	return FAILED;
 }
 
@@ -222,26 +222,45 @@ static const char *read_traceparent(const struct mcp_context *c, char ret[64])
 	return strspn(ret, "0123456789abcdef-") == 55 ? ret : NULL;
 }
 
-static enum handled call_user_tool(struct mcp_context *c, const struct catalog_tool *tool,
-				   struct json_span arguments, struct buf *ret)
+/* Lowest level of log messages that go to the caller; before a legacy session chose one: info. */
+static enum log_severity log_level(const struct mcp_context *c)
 {
-	BOX_CLEANUP(msg_freep) ProtobufCMessage *reply = NULL;
+	enum log_severity level;
+
+	if (c->era == ERA_MODERN)
+		return severity_parse(c->meta->log_level);
+	level = session_level(c->gw->sessions, c->session);
+	return level == SEVERITY_NONE ? SEVERITY_INFO : level;
+}
+
+int mcp_run_tool(const struct mcp_context *c, const struct catalog_tool *tool,
+		 struct json_span arguments, bool is_test, ProtobufCMessage **ret, struct err *err)
+{
 	char traceparent[64];
-	struct err why = { 0 };
 	const struct call_request rq = {
 		.tool = tool,
 		.arguments = arguments,
 		.progress_token = jsonrpc_is_id(c->meta->progress_token) ? c->meta->progress_token
 									 : (struct json_span){ 0 },
-		.log_level = mcp_log_level(c),
+		.log_level = log_level(c),
 		.answer = c->answer,
 		.ends_with_client = c->era == ERA_MODERN,
 		.session = c->session,
 		.request_id = c->message->id,
 		.remote = http_remote(c->rq),
 		.traceparent = read_traceparent(c, traceparent),
+		.is_test = is_test,
 	};
-	int r = calls_run(c->gw->calls, &rq, &reply, &why);
+
+	return calls_run(c->gw->calls, &rq, ret, err);
+}
+
+static enum handled call_user_tool(const struct mcp_context *c, const struct catalog_tool *tool,
+				   struct json_span arguments, struct buf *ret)
+{
+	BOX_CLEANUP(msg_freep) ProtobufCMessage *reply = NULL;
+	struct err why = { 0 };
+	int r = mcp_run_tool(c, tool, arguments, false, &reply, &why);
 
 	if (r == 0)
 		result_add_done(ret, c->form, tool, ((const PB(ExecuteReply) *)reply)->done);
@@ -272,18 +291,8 @@ static enum handled handle_tools_call(struct mcp_context *c, struct buf *ret, st
 	tool = catalog_find(c->catalog, c->server, name);
 	if (tool)
 		return call_user_tool(c, tool, p[P_ARGUMENTS], ret);
-	(void)rpc_fail(err, 200, RPC_INVALID_PARAMS, "Unknown tool: %.100s", name);
+	rpc_error_set(err, 200, RPC_INVALID_PARAMS, "Unknown tool: %.100s", name);
 	return FAILED;
-}
-
-enum log_severity mcp_log_level(const struct mcp_context *c)
-{
-	enum log_severity level;
-
-	if (c->era == ERA_MODERN)
-		return severity_parse(c->meta->log_level);
-	level = session_level(c->gw->sessions, c->session);
-	return level == SEVERITY_NONE ? SEVERITY_INFO : level;
 }
 
 /* ---- subscriptions/listen ---- */
@@ -331,7 +340,7 @@ static enum handled read_wishes(const struct mcp_context *c, bool *ret_tools, st
 		return fail(err, 200, RPC_INVALID_PARAMS,
 			    "Invalid params: notifications must be an object");
 	if (n[N_TASKS].at && !declares_tasks(c->meta)) {
-		(void)rpc_fail(err, 400, RPC_MISSING_CAPABILITY, "Missing client capability");
+		rpc_error_set(err, 400, RPC_MISSING_CAPABILITY, "Missing client capability");
 		(void)strcpy(err->data, "{\"requiredCapabilities\":{\"extensions\":"
 					"{\"io.modelcontextprotocol/tasks\":{}}}}");
 		return FAILED;
@@ -386,12 +395,12 @@ static const struct mcp_method *find_method(const struct mcp_context *c, struct 
 			return &methods[i];
 	}
 	if (c->era == ERA_MODERN && strcmp(name, "initialize") == 0)
-		(void)rpc_fail(err, 404, RPC_NO_METHOD,
-			       "Method not found: initialize; version " MODERN_VERSION
-			       " has no opening handshake");
+		rpc_error_set(err, 404, RPC_NO_METHOD,
+			      "Method not found: initialize; version " MODERN_VERSION
+			      " has no opening handshake");
 	else
-		(void)rpc_fail(err, c->era == ERA_MODERN ? 404 : 200, RPC_NO_METHOD,
-			       "Method not found: %.100s", name);
+		rpc_error_set(err, c->era == ERA_MODERN ? 404 : 200, RPC_NO_METHOD,
+			      "Method not found: %.100s", name);
 	return NULL;
 }
 
@@ -417,7 +426,7 @@ enum mcp_outcome mcp_handle(struct mcp_context *c, struct buf *ret_body, int *re
 
 	if (handled == HANDLED && result.is_over) {
 		handled = FAILED;
-		(void)rpc_fail(&err, 200, RPC_INTERNAL, "The result is larger than 8 MiB");
+		rpc_error_set(&err, 200, RPC_INTERNAL, "The result is larger than 8 MiB");
 	}
 	*ret_status = handled == FAILED ? err.status : 200;
 	if (handled == HANDLED)

@@ -36,8 +36,10 @@ enum mcp_outcome {
  * is for MCP_ANSWERED.
  */
 enum mcp_outcome mcp_handle(struct mcp_context *c, struct buf *ret_body, int *ret_status);
-/* Lowest level of log messages that go to this request's caller; SEVERITY_NONE: none. */
-enum log_severity mcp_log_level(const struct mcp_context *c);
+/* calls_run() for this request's caller. */
+int mcp_run_tool(const struct mcp_context *c, const struct catalog_tool *tool,
+		 struct json_span arguments, bool is_test, ProtobufCMessage **ret,
+		 struct err *err) BOX_MUST_CHECK;
 /* A legacy notification; a modern one has no effect. */
 void mcp_notified(struct gateway *gw, const struct session *session,
 		  const struct jsonrpc_message *message);

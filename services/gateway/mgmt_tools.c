@@ -188,13 +188,12 @@ bool mgmt_ask(const struct mgmt_tool *tool, const struct mcp_context *c, const c
 	if (r == 0)
 		r = upstream_ask_registry(c->gw->bus, tool->msg, request, http_remote(c->rq),
 					  ASK_MS, &reply, &why);
-	if (r < 0) {
-		add_failure(ret, c->form, why.text, why.hint);
-	} else {
-		if (tool->flags & MGMT_MOVES_MAP)
-			wait_for_map(c->gw);
+	if (r == 0 && (tool->flags & MGMT_MOVES_MAP))
+		wait_for_map(c->gw);
+	if (r == 0 && reply)
 		add_reply(tool, c, reply, ret);
-	}
+	else
+		add_failure(ret, c->form, why.text, why.hint);
 	metrics_count(r < 0 ? METRIC_MANAGEMENT_ERROR : METRIC_MANAGEMENT_OK);
 	err_done(&why);
 	return true;
@@ -217,7 +216,7 @@ static char *first_text(ProtobufCBinaryData content, bool as_json)
 	return as_json ? json_dump(text, &len) : mem_strdup(json_string_value(text));
 }
 
-static void add_tested(struct buf *b, const PB(Done) * done)
+static void write_tested(struct buf *b, const PB(Done) * done)
 {
 	BOX_CLEANUP(mem_freep) char *text = NULL;
 
@@ -233,24 +232,35 @@ static void add_tested(struct buf *b, const PB(Done) * done)
 	buf_add_char(b, '}');
 }
 
+/* The executor's text says what was raised, where, and what was printed before. */
+static void add_test_failure(const struct mcp_context *c, const PB(Done) * done, struct buf *ret)
+{
+	BOX_CLEANUP(mem_freep) char *text = first_text(done->content_json, false);
+
+	add_failure(ret, c->form, text, NULL);
+}
+
 static void add_test_result(const struct mcp_context *c, const PB(Done) * done, struct buf *ret)
 {
 	struct buf compact = BUF_INIT(TEXT_MAX);
 	BOX_CLEANUP(json_decrefp) json_t *tree = NULL;
 	BOX_CLEANUP(mem_freep) char *text = NULL;
 
-	if (done->outcome != MCPBOX__V1__DONE__OUTCOME__OUTCOME_OK) {
-		text = first_text(done->content_json, false);
-		add_failure(ret, c->form, text, NULL);
-		return;
-	}
-	add_tested(&compact, done);
+	write_tested(&compact, done);
 	/* Integers beyond 64 bits have no tree; the compact text is as good. */
 	if (json_load(compact.data, compact.len, &tree, NULL) == 0)
 		text = json_dumps(tree, JSON_INDENT(2));
 	add_object(ret, c->form, text ? text : buf_str(&compact), text ? strlen(text) : compact.len,
 		   &compact);
 	buf_done(&compact);
+}
+
+static void add_tested(const struct mcp_context *c, const PB(Done) * done, struct buf *ret)
+{
+	if (done->outcome == MCPBOX__V1__DONE__OUTCOME__OUTCOME_OK)
+		add_test_result(c, done, ret);
+	else
+		add_test_failure(c, done, ret);
 }
 
 static int prepare_test(const struct mgmt_tool *tool, const struct mcp_context *c,
@@ -267,7 +277,7 @@ static int prepare_test(const struct mgmt_tool *tool, const struct mcp_context *
 	if (r == 0)
 		r = upstream_ask_registry(c->gw->bus, tool->msg, request, http_remote(c->rq),
 					  ASK_MS, &message, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	reply = (const PB(PrepareTestReply) *)message;
 	t = reply->tool ? catalog_tool_new(reply->tool) : NULL;
@@ -282,23 +292,9 @@ static int prepare_test(const struct mgmt_tool *tool, const struct mcp_context *
 static int run_test(const struct mcp_context *c, const struct catalog_tool *tool,
 		    struct json_span arguments, ProtobufCMessage **ret, struct err *err)
 {
-	const struct call_request rq = {
-		.tool = tool,
-		.arguments = arguments,
-		.progress_token = jsonrpc_is_id(c->meta->progress_token) ? c->meta->progress_token
-									 : (struct json_span){ 0 },
-		.log_level = mcp_log_level(c),
-		.answer = c->answer,
-		.ends_with_client = c->era == ERA_MODERN,
-		.session = c->session,
-		.request_id = c->message->id,
-		.remote = http_remote(c->rq),
-		.is_test = true,
-	};
-
 	if (arguments.at && !json_span_is_object(arguments))
 		return err_set(err, ERR_INVALID, "arguments must be an object");
-	return calls_run(c->gw->calls, &rq, ret, err);
+	return mcp_run_tool(c, tool, arguments, true, ret, err);
 }
 
 bool mgmt_test_code(const struct mgmt_tool *tool, const struct mcp_context *c,
@@ -315,8 +311,8 @@ bool mgmt_test_code(const struct mgmt_tool *tool, const struct mcp_context *c,
 		r = prepare_test(tool, c, arguments, len, &prepared, &why);
 	if (r == 0)
 		r = run_test(c, prepared, p[0], &reply, &why);
-	if (r == 0)
-		add_test_result(c, ((const PB(ExecuteReply) *)reply)->done, ret);
+	if (r == 0 && reply)
+		add_tested(c, ((const PB(ExecuteReply) *)reply)->done, ret);
 	else
 		add_failure(ret, c->form, why.text, why.hint);
 	metrics_count(r < 0 ? METRIC_MANAGEMENT_ERROR : METRIC_MANAGEMENT_OK);

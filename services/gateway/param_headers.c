@@ -114,7 +114,7 @@ struct param_headers *param_headers_new(const char *schema, size_t len)
 	const char *path[MAX_LEVELS];
 
 	/* Most tools have none: do not build a tree for them. */
-	if (!memmem(schema, len, ANNOTATION, strlen(ANNOTATION)) ||
+	if (len == 0 || !memmem(schema, len, ANNOTATION, strlen(ANNOTATION)) ||
 	    json_load(schema, len, &tree, NULL) < 0)
 		return NULL;
 	p = mem_alloc(sizeof(*p));

@@ -11,7 +11,7 @@ static void check_answer(struct json_span id)
 	struct rpc_error err;
 	struct buf b = BUF_INIT(1u << 20);
 
-	(void)rpc_fail(&err, 400, RPC_INTERNAL, "x");
+	rpc_error_set(&err, 400, RPC_INTERNAL, "x");
 	jsonrpc_add_error(&b, id, &err);
 	box_assert(json_scan(b.data, b.len, NULL) == 0);
 	box_assert(!id.at || memmem(b.data, b.len, id.at, id.len));

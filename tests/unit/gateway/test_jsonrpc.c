@@ -140,7 +140,7 @@ static void omits_an_unknown_id_in_errors(void **state)
 	struct rpc_error err;
 
 	(void)state;
-	(void)rpc_fail(&err, 400, -32700, "no \"quotes\"");
+	rpc_error_set(&err, 400, -32700, "no \"quotes\"");
 	jsonrpc_add_error(&b, (struct json_span){ 0 }, &err);
 	assert_string_equal(buf_str(&b), "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32700,"
 					 "\"message\":\"no \\\"quotes\\\"\"}}");
@@ -153,7 +153,7 @@ static void writes_error_data_as_it_is(void **state)
 	struct rpc_error err;
 
 	(void)state;
-	(void)rpc_fail(&err, 400, -32022, "x");
+	rpc_error_set(&err, 400, -32022, "x");
 	(void)strcpy(err.data, "{\"supported\":[]}");
 	jsonrpc_add_error(&b, span("3"), &err);
 	assert_string_equal(

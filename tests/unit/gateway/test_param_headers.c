@@ -79,16 +79,21 @@ static void header_and_argument_agree(void **state)
 
 #define PROPERTY(x) "{\"type\":\"object\",\"properties\":{" x "}}"
 
+#define TWICE                                                          \
+	PROPERTY("\"a\":{\"type\":\"string\",\"x-mcp-header\":\"X\"}," \
+		 "\"b\":{\"type\":\"string\",\"x-mcp-header\":\"x\"}")
+#define IN_ITEMS                                    \
+	"{\"type\":\"object\",\"items\":" PROPERTY( \
+		"\"a\":{\"type\":\"string\",\"x-mcp-header\":\"A\"}") "}"
+
 static const char *const invalid[] = {
 	"{\"type\":\"object\"}",
 	PROPERTY("\"a\":{\"type\":\"string\",\"x-mcp-header\":\"\"}"),
 	PROPERTY("\"a\":{\"type\":\"string\",\"x-mcp-header\":\"a b\"}"),
 	PROPERTY("\"a\":{\"type\":\"string\",\"x-mcp-header\":5}"),
 	PROPERTY("\"a\":{\"type\":\"number\",\"x-mcp-header\":\"A\"}"),
-	PROPERTY("\"a\":{\"type\":\"string\",\"x-mcp-header\":\"X\"},\"b\":{\"type\":\"string\","
-		 "\"x-mcp-header\":\"x\"}"),
-	"{\"type\":\"object\",\"items\":{\"properties\":{\"a\":{\"type\":\"string\",\"x-mcp-"
-	"header\":\"A\"}}}}",
+	TWICE,
+	IN_ITEMS,
 	"not json x-mcp-header",
 };
 
