@@ -13,7 +13,7 @@ static const struct limit_row {
 } limit_rows[] = {
 	{ "memory_mb", offsetof(PB(Limits), memory_mb), 256, 16, 1024 },
 	{ "cpu_ms", offsetof(PB(Limits), cpu_ms), 60000, 100, 300000 },
-	{ "output_kb", offsetof(PB(Limits), output_kb), 64, 1, 4096 },
+	{ "output_kb", offsetof(PB(Limits), output_kb), 4096, 1, 4096 },
 	{ "result_kb", offsetof(PB(Limits), result_kb), 1024, 1, 1024 },
 	{ "files", offsetof(PB(Limits), files), 128, 16, 256 },
 	{ "threads", offsetof(PB(Limits), threads), 16, 1, 64 },
