@@ -1,3 +1,5 @@
 foreach(file client diff options place print)
 	box_unit_test(ctl ${file} LIBS ctl_parts)
 endforeach()
+box_fuzz(ctl_diff SERVICE ctl LIBS ctl_parts)
+box_fuzz(ctl_print SERVICE ctl LIBS ctl_parts)
