@@ -6,3 +6,15 @@ foreach(program executor_run executor_peer no_namespaces)
 	set_target_properties(${program} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 endforeach()
 target_link_libraries(no_namespaces PRIVATE PkgConfig::SECCOMP)
+
+foreach(file wire result hostcalls tables)
+	box_unit_test(executor ${file} LIBS box_executor)
+endforeach()
+foreach(file wire result hostcalls)
+	box_fuzz(executor_${file} SERVICE executor LIBS box_executor)
+endforeach()
+# The Python runtime by itself: nothing of it is run in a sandbox here.
+add_test(NAME unit_executor_runtime COMMAND /usr/bin/python3 -B -m unittest discover
+	-s ${CMAKE_SOURCE_DIR}/tests/unit/executor -p "test_*.py")
+set_tests_properties(unit_executor_runtime PROPERTIES LABELS unit TIMEOUT 120
+	ENVIRONMENT PYTHONPATH=${CMAKE_SOURCE_DIR}/services/executor/runtime)

@@ -1,0 +1,328 @@
+/* Verdicts on what came out of a sandbox. */
+#include "test.h"
+#include "json.h"
+#include "result.h"
+
+#include <signal.h>
+
+#define OUTCOME(name) MCPBOX__V1__DONE__OUTCOME__OUTCOME_##name
+
+struct case_row {
+	const char *frame; /* NULL: none came */
+	enum run_cause cause;
+	struct wire_ended ended;
+	uint64_t frame_size;
+	Mcpbox__V1__Done__Outcome outcome;
+	const char *error; /* the whole text; NULL: not looked at */
+};
+
+static const struct wire_ended exited_well = { .how = WIRE_EXITED };
+
+static void judge(const struct case_row *row, const char *printed, struct result *ret)
+{
+	struct capture output = CAPTURE_INIT;
+	struct job_limits limits = { .timeout_ms = 30000 };
+	struct run_facts facts = { .cause = row->cause,
+				   .has_frame = row->frame != NULL,
+				   .frame = { row->frame, row->frame ? strlen(row->frame) : 0 },
+				   .frame_size = row->frame_size,
+				   .ended = row->ended,
+				   .limits = &limits,
+				   .output = &output };
+
+	job_limits_complete(&limits);
+	capture_add(&output, printed, strlen(printed));
+	result_judge(&facts, ret);
+	capture_done(&output);
+}
+
+static void check_rows(const struct case_row *rows, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct result r = RESULT_INIT;
+
+		judge(&rows[i], "", &r);
+		if (r.outcome != rows[i].outcome ||
+		    (rows[i].error && strcmp(buf_str(&r.error_text), rows[i].error) != 0))
+			fail_msg("row %zu: %s, '%s'", i, result_outcome_name(r.outcome),
+				 buf_str(&r.error_text));
+		assert_int_equal(json_scan(r.content.data, r.content.len, NULL), 0);
+		result_done(&r);
+	}
+}
+
+static void takes_content_that_mcp_knows(void **state)
+{
+	static const struct case_row rows[] = {
+		{ "{\"ok\":true,\"content\":[{\"type\":\"text\",\"text\":\"x\"}]}",
+		  0,
+		  { 0 },
+		  0,
+		  OUTCOME(OK),
+		  "" },
+		{ "{\"ok\":true,\"content\":[]}", 0, { 0 }, 0, OUTCOME(OK), "" },
+		{ "{\"ok\":true,\"content\":[{\"type\":\"image\",\"data\":\"eA==\",\"mimeType\":"
+		  "\"a/b\"}]}",
+		  0,
+		  { 0 },
+		  0,
+		  OUTCOME(OK),
+		  "" },
+		{ "{\"ok\":true,\"content\":[{\"type\":\"resource\",\"resource\":{\"uri\":\"a:b\","
+		  "\"text\":\"\"}}]}",
+		  0,
+		  { 0 },
+		  0,
+		  OUTCOME(OK),
+		  "" },
+		{ "{\"ok\":true,\"content\":[{\"type\":\"resource_link\",\"uri\":\"a:b\",\"name\":"
+		  "\"n\"}]}",
+		  0,
+		  { 0 },
+		  0,
+		  OUTCOME(OK),
+		  "" },
+	};
+
+	(void)state;
+	check_rows(rows, ARRAY_LEN(rows));
+}
+
+static void refuses_frames_that_are_no_answer(void **state)
+{
+	static const struct case_row rows[] = {
+		{ "", 0, { 0 }, 0, OUTCOME(CRASH), NULL },
+		{ "[]", 0, { 0 }, 0, OUTCOME(CRASH), NULL },
+		{ "{\"ok\":true}", 0, { 0 }, 0, OUTCOME(CRASH), NULL },
+		{ "{\"ok\":true,\"content\":{}}", 0, { 0 }, 0, OUTCOME(CRASH), NULL },
+		{ "{\"ok\":true,\"content\":[1]}", 0, { 0 }, 0, OUTCOME(CRASH), NULL },
+		{ "{\"ok\":true,\"content\":[{\"type\":\"text\"}]}",
+		  0,
+		  { 0 },
+		  0,
+		  OUTCOME(CRASH),
+		  NULL },
+		{ "{\"ok\":true,\"content\":[{\"type\":\"html\",\"text\":\"x\"}]}",
+		  0,
+		  { 0 },
+		  0,
+		  OUTCOME(CRASH),
+		  NULL },
+		{ "{\"ok\":true,\"content\":[],\"content\":[]}",
+		  0,
+		  { 0 },
+		  0,
+		  OUTCOME(CRASH),
+		  NULL },
+		{ "{\"ok\":true,\"content\":[]} x", 0, { 0 }, 0, OUTCOME(CRASH), NULL },
+		{ "{\"ok\":true,\"content\":[],\"structured\":\"\xff\"}",
+		  0,
+		  { 0 },
+		  0,
+		  OUTCOME(CRASH),
+		  NULL },
+		{ "{\"ok\":false,\"kind\":\"nonsense\",\"text\":\"t\"}",
+		  0,
+		  { 0 },
+		  0,
+		  OUTCOME(CRASH),
+		  "t" },
+	};
+
+	(void)state;
+	check_rows(rows, ARRAY_LEN(rows));
+}
+
+static void each_limit_gives_its_own_text(void **state)
+{
+	static const struct case_row rows[] = {
+		{ NULL, CAUSE_TIMEOUT, { 0 }, 0, OUTCOME(TIMEOUT), "time limit 30 s exceeded" },
+		{ NULL, CAUSE_OUTPUT, { 0 }, 0, OUTCOME(OUTPUT), NULL },
+		{ NULL,
+		  CAUSE_RESULT,
+		  { 0 },
+		  8388608,
+		  OUTCOME(RESULT),
+		  "result limit 1 MiB exceeded (8 MiB)" },
+		{ NULL, CAUSE_CANCELLED, { 0 }, 0, OUTCOME(CANCELLED), "cancelled" },
+		{ NULL, CAUSE_LOST, { 0 }, 0, OUTCOME(INTERNAL), NULL },
+		{ NULL, 0, { .how = WIRE_SIGNALED, .code = SIGSYS }, 0, OUTCOME(FORBIDDEN), NULL },
+		{ NULL,
+		  0,
+		  { .how = WIRE_SIGNALED, .code = SIGXCPU, .cpu_us = 30100000 },
+		  0,
+		  OUTCOME(CPU),
+		  "CPU time limit 30 s exceeded (30.1 s used)" },
+		{ NULL,
+		  0,
+		  { .how = WIRE_SIGNALED, .code = SIGKILL, .cpu_us = 31000000 },
+		  0,
+		  OUTCOME(CPU),
+		  NULL },
+		{ NULL,
+		  0,
+		  { .how = WIRE_SIGNALED, .code = SIGKILL, .cpu_us = 1000 },
+		  0,
+		  OUTCOME(CRASH),
+		  "the process crashed (SIGKILL)" },
+		{ NULL,
+		  0,
+		  { .how = WIRE_SIGNALED, .code = SIGSEGV },
+		  0,
+		  OUTCOME(CRASH),
+		  "the process crashed (SIGSEGV)" },
+		{ NULL,
+		  0,
+		  { .how = WIRE_EXITED, .code = 0 },
+		  0,
+		  OUTCOME(CRASH),
+		  "the process ended without an answer (exit status 0)" },
+		{ NULL, 0, { .how = WIRE_EXITED, .code = 123 }, 0, OUTCOME(INTERNAL), NULL },
+		{ NULL, 0, { .how = WIRE_NOT_STARTED, .code = 11 }, 0, OUTCOME(INTERNAL), NULL },
+		{ "{\"ok\":false,\"kind\":\"memory\",\"text\":\"\"}",
+		  0,
+		  { 0 },
+		  0,
+		  OUTCOME(MEMORY),
+		  "memory limit 256 MiB exceeded" },
+	};
+
+	(void)state;
+	check_rows(rows, ARRAY_LEN(rows));
+}
+
+static void tool_error_shows_exactly_its_text(void **state)
+{
+	struct case_row row = {
+		.frame = "{\"ok\":false,\"kind\":\"exact\",\"text\":\"just this\",\"detail\":{}}",
+		.ended = exited_well
+	};
+	struct result r = RESULT_INIT;
+
+	(void)state;
+	judge(&row, "printed\n", &r);
+	assert_int_equal(r.outcome, OUTCOME(TOOL_ERROR));
+	assert_string_equal(buf_str(&r.content), "[{\"type\":\"text\",\"text\":\"just this\"}]");
+	assert_string_equal(buf_str(&r.output), "printed\n");
+	result_done(&r);
+}
+
+static void other_errors_show_output_and_detail(void **state)
+{
+	struct case_row row = {
+		.frame = "{\"ok\":false,\"kind\":\"tool\",\"text\":\"E: m\",\"detail\":{\"a\":1},"
+			 "\"detail_text\":\"D\"}",
+		.ended = exited_well
+	};
+	struct result r = RESULT_INIT;
+
+	(void)state;
+	judge(&row, "out", &r);
+	assert_string_equal(buf_str(&r.content),
+			    "[{\"type\":\"text\",\"text\":\"E: m\\n\\n--- stdout ---\\nout\\n\\n"
+			    "--- detail ---\\nD\"}]");
+	assert_string_equal(buf_str(&r.error_detail), "{\"a\":1}");
+	result_done(&r);
+	r = (struct result)RESULT_INIT;
+	judge(&row, " \n\t", &r);
+	assert_null(strstr(buf_str(&r.content), "stdout"));
+	result_done(&r);
+}
+
+static void structured_value_keeps_every_digit(void **state)
+{
+	struct case_row row = {
+		.frame =
+			"{\"ok\":true,\"content\":[],\"structured\":123456789012345678901234567890}"
+	};
+	struct result r = RESULT_INIT;
+
+	(void)state;
+	judge(&row, "", &r);
+	assert_string_equal(buf_str(&r.structured), "123456789012345678901234567890");
+	result_done(&r);
+}
+
+static void structured_value_over_the_limit_is_refused(void **state)
+{
+	size_t len = 1024 * 1024 + 100;
+	char *frame = calloc(1, len + 64);
+	struct case_row row = { .frame = frame };
+	struct result r = RESULT_INIT;
+	int n = sprintf(frame, "{\"ok\":true,\"content\":[],\"structured\":\"");
+
+	(void)state;
+	memset(frame + n, 'x', len);
+	(void)strcpy(frame + (size_t)n + len, "\"}");
+	judge(&row, "", &r);
+	assert_int_equal(r.outcome, OUTCOME(RESULT));
+	result_done(&r);
+	free(frame);
+}
+
+static void capture_keeps_the_first_part_and_says_so(void **state)
+{
+	struct capture c = CAPTURE_INIT;
+	struct buf text = BUF_INIT(1024 * 1024);
+	char chunk[1000];
+
+	(void)state;
+	memset(chunk, 'y', sizeof(chunk));
+	for (int i = 0; i < 100; i++)
+		capture_add(&c, chunk, sizeof(chunk));
+	capture_text(&c, &text);
+	assert_int_equal(c.total, 100000);
+	assert_true(text.len > CAPTURE_KEPT && text.len < CAPTURE_KEPT + 100);
+	assert_non_null(strstr(buf_str(&text), "[output cut: 65536 of 100000 bytes are shown]"));
+	buf_done(&text);
+	capture_done(&c);
+}
+
+static void capture_repairs_foreign_bytes(void **state)
+{
+	static const struct {
+		const char *in;
+		size_t len;
+		const char *out;
+	} rows[] = {
+		{ "a\xff"
+		  "b",
+		  3,
+		  "a\xef\xbf\xbd"
+		  "b" },
+		{ "\xc3\xa9", 2, "\xc3\xa9" },
+		{ "x\0y", 3, "x\xef\xbf\xbdy" },
+		{ "\xe2\x82", 2, "\xef\xbf\xbd\xef\xbf\xbd" },
+		{ "", 0, "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct capture c = CAPTURE_INIT;
+		struct buf text = BUF_INIT(1024);
+
+		capture_add(&c, rows[i].in, rows[i].len);
+		capture_text(&c, &text);
+		assert_string_equal(buf_str(&text), rows[i].out);
+		buf_done(&text);
+		capture_done(&c);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(takes_content_that_mcp_knows),
+		cmocka_unit_test(refuses_frames_that_are_no_answer),
+		cmocka_unit_test(each_limit_gives_its_own_text),
+		cmocka_unit_test(tool_error_shows_exactly_its_text),
+		cmocka_unit_test(other_errors_show_output_and_detail),
+		cmocka_unit_test(structured_value_keeps_every_digit),
+		cmocka_unit_test(structured_value_over_the_limit_is_refused),
+		cmocka_unit_test(capture_keeps_the_first_part_and_says_so),
+		cmocka_unit_test(capture_repairs_foreign_bytes),
+	};
+
+	json_start();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
