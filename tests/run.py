@@ -24,11 +24,10 @@ def say(text):
     print(f"test: {text}", file=sys.stderr, flush=True)
 
 
-def run(*command, cwd=REPO, env=None):
+def run(*command, cwd=REPO):
     """Returns the exit status; output goes to stderr."""
     say(" ".join(str(part) for part in command))
-    merged = {**os.environ, **(env or {})}
-    return subprocess.run([str(part) for part in command], cwd=cwd, env=merged, stdout=sys.stderr,
+    return subprocess.run([str(part) for part in command], cwd=cwd, stdout=sys.stderr,
                           stdin=subprocess.DEVNULL, check=False).returncode
 
 
@@ -39,14 +38,20 @@ def build(preset, *defines):
     return run("cmake", "--build", BUILD / preset)
 
 
+def without_randomised_addresses():
+    """ThreadSanitizer of gcc 12 cannot place its shadow under every layout that new kernels choose."""
+    prefix = ["setarch", "-R"]
+    return prefix if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0 else []
+
+
 def ctest(preset, out, *selection):
-    return run("ctest", "--test-dir", BUILD / preset, "--output-on-failure", "--no-tests=error", "--parallel", os.cpu_count(),
+    prefix = without_randomised_addresses() if preset == "tsan" else []
+    return run(*prefix, "ctest", "--test-dir", BUILD / preset, "--output-on-failure", "--no-tests=error", "--parallel", os.cpu_count(),
                "--output-junit", out, *selection)
 
 
-def ctest_suite(preset, *selection, env=None):
+def ctest_suite(preset, *selection):
     def suite(out):
-        os.environ.update(env or {})
         return build(preset) or ctest(preset, out / f"ctest-{preset}.xml", *selection)
     return suite
 
@@ -63,8 +68,7 @@ def integration(out):
     status = build("dev")
     if status:
         return status
-    env_bin = {"MCPBOX_TEST_BIN": str(BUILD / "dev" / "bin")}
-    os.environ.update(env_bin)
+    os.environ["MCPBOX_TEST_BIN"] = str(BUILD / "dev" / "bin")
     listed = subprocess.run(["ctest", "--test-dir", str(BUILD / "dev"), "-N", "-L", "integration"],
                             capture_output=True, text=True, check=False).stdout
     if "Total Tests: 0" not in listed:
@@ -112,7 +116,7 @@ SUITES = {
     "unit": ctest_suite("dev", "-L", "unit"),
     "fuzz": ctest_suite("dev", "-L", "fuzz"),
     "asan": ctest_suite("asan", "-L", "unit|fuzz"),
-    "tsan": ctest_suite("tsan", "-L", "unit|integration", "-R", "bus"),
+    "tsan": ctest_suite("tsan", "-L", "unit|integration"),
     "integration": integration,
     "e2e": e2e,
     "debian13": debian13,
