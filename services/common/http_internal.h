@@ -89,6 +89,14 @@ void http_cond_init(pthread_cond_t *c); /* waits by the monotonic clock */
 bool http_socket_is_gone(struct http_request *rq);
 bool http_write(struct http_request *rq, const void *data, size_t len);
 
+/* civetweb's begin_request: everything about one request, up to its last byte written. */
+int http_on_request(struct mg_connection *conn);
+
+int http_workers_start(struct http_server *s, struct err *err) BOX_MUST_CHECK;
+/* Nothing may be under way. */
+void http_workers_stop(struct http_server *s);
+void http_submit(struct http_request *rq);
+
 /* Head of an answer, without the empty line. */
 void http_add_head(struct http_request *rq, int status, const char *content_type, struct buf *out);
 /* Answer with a problem of a status that no err_code stands for. */

@@ -1,5 +1,5 @@
 /*
- * HTTP/1.1 server: the only user of civetweb.  One begin_request callback answers everything: strict framing
+ * HTTP/1.1 server; http_*.c are the only users of civetweb.  One begin_request callback answers everything: strict framing
  * (Host, lengths, header truncation: docs/dependencies.md), ceilings, route table.  Handlers run on own
  * workers with 1 MiB of stack, never on civetweb's 100 KiB ones, which only read and write.
  *
