@@ -1,7 +1,8 @@
 /*
- * HTTP/1.1 server; http_*.c are the only users of civetweb.  One begin_request callback answers everything: strict framing
- * (Host, lengths, header truncation: docs/dependencies.md), ceilings, route table.  Handlers run on own
- * workers with 1 MiB of stack, never on civetweb's 100 KiB ones, which only read and write.
+ * HTTP/1.1 server; http_*.c are the only users of civetweb.  One begin_request callback answers
+ * everything: strict framing (Host, lengths, dropped headers: docs/dependencies.md), ceilings, route table.
+ * Handlers run on own workers with 1 MiB of stack, never on civetweb's 100 KiB ones, which only read
+ * and write.
  *
  * Order: http_server_start -> ... -> http_server_stop.  A handler owns its request until it returns.
  *
