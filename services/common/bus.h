@@ -195,6 +195,7 @@ bool bus_permit_is_revoked(const struct bus *b, const char *permit_id);
 int bus_wait_state(struct bus *b, uint64_t state_seq, uint32_t timeout_ms) BOX_MUST_CHECK;
 
 /* Announce this instance and renew every 2 s on an own thread.  fill() sets the changing parts (in_flight,
- * draining, layers_json); strings stay valid until the next fill(). */
+ * draining, layers_json); strings stay valid until the next fill().  A listener on 0.0.0.0 is announced by the own
+ * address on the way to the registry. */
 int bus_lease_start(struct bus *b, void (*fill)(void *arg, PB(Instance) * instance), void *arg,
 		    struct err *err) BOX_MUST_CHECK;

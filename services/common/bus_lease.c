@@ -1,7 +1,9 @@
 /* Announcing this instance: RenewLease every 2 s; the answer is the newest Status. */
 #include <fcntl.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "bus_internal.h"
@@ -36,6 +38,49 @@ static void host_id_read(char *ret, size_t size)
 	ret[strcspn(ret, "\n")] = '\0';
 }
 
+/* The own address on the way to the registry: what its host would call this one. */
+static int own_host(const struct bus *b, char *ret, size_t size)
+{
+	struct addrinfo hints = { .ai_family = AF_INET, .ai_socktype = SOCK_DGRAM };
+	struct addrinfo *found = NULL;
+	BOX_CLEANUP(fd_closep) int fd = -1;
+	struct sockaddr_storage own = { 0 };
+	socklen_t len = sizeof(own);
+	char url[BUS_ADDR_SIZE];
+	char *host, *port;
+	int r = -1;
+
+	bus_registry_url(b, atomic_load(&b->place), BUS_PORT_WORK, url);
+	host = strstr(url, "://") + 3;
+	port = strrchr(host, ':');
+	*port++ = '\0';
+	if (getaddrinfo(host, port, &hints, &found) != 0)
+		return -ERR_UNAVAILABLE;
+	fd = socket(found->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	/* Connecting a datagram socket sends nothing; it only chooses the route. */
+	if (fd >= 0 && connect(fd, found->ai_addr, found->ai_addrlen) == 0 &&
+	    getsockname(fd, (struct sockaddr *)&own, &len) == 0)
+		r = getnameinfo((struct sockaddr *)&own, len, ret, (socklen_t)size, NULL, 0,
+				NI_NUMERICHOST);
+	freeaddrinfo(found);
+	return r == 0 ? 0 : -ERR_UNAVAILABLE;
+}
+
+/* A listener on all addresses (containers) is announced by one that others can dial. */
+static void make_diallable(const struct bus *b, char addr[BUS_ADDR_SIZE])
+{
+	static const char any[] = "://0.0.0.0:";
+	BOX_CLEANUP(mem_freep) char *made = NULL;
+	const char *at = strstr(addr, any);
+	char host[64];
+
+	if (!at || own_host(b, host, sizeof(host)) < 0)
+		return;
+	made = mem_printf("%.*s://%s:%s", (int)(at - addr), addr, host, at + strlen(any));
+	if (strlen(made) < BUS_ADDR_SIZE)
+		memcpy(addr, made, strlen(made) + 1);
+}
+
 static int lease_renew(struct lease *l, struct err *err)
 {
 	struct bus *b = l->bus;
@@ -47,6 +92,8 @@ static int lease_renew(struct lease *l, struct err *err)
 	int r;
 
 	answering_addrs(b, control, work);
+	make_diallable(b, control);
+	make_diallable(b, work);
 	instance.role = (PB(Role))b->self;
 	instance.instance = b->instance;
 	instance.boot_id = pb_bytes(b->boot_id, BOOT_ID_SIZE);

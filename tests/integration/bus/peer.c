@@ -129,8 +129,9 @@ static int stop_server(struct bus_request *rq, struct err *err)
 	return 0;
 }
 
-/* The signed Status as it is now; the packed bytes are the caller's. */
-static void signed_status(PB(SignedStatus) * ret, uint8_t signature[CRYPTO_SIGN_SIZE])
+/* The signed Status as it is now, with that instance if any; the packed bytes are the caller's. */
+static void signed_status(PB(Instance) * instance, PB(SignedStatus) * ret,
+			  uint8_t signature[CRYPTO_SIGN_SIZE])
 {
 	PB(Status) status = MCPBOX__V1__STATUS__INIT;
 	const uint8_t *key = keys_sign(peer.keys, &ret->key_id);
@@ -142,6 +143,8 @@ static void signed_status(PB(SignedStatus) * ret, uint8_t signature[CRYPTO_SIGN_
 	status.state_seq = peer.state_seq;
 	pthread_mutex_unlock(&peer.lock);
 	status.registry_unix_ms = clock_unix_ms();
+	status.n_instances = instance ? 1 : 0;
+	status.instances = &instance;
 	packed = msg_pack(&status.base, &len);
 	crypto_sign(key, "mcpbox status", packed, len, signature);
 	ret->status = pb_bytes(packed, len);
@@ -154,7 +157,20 @@ static int get_status(struct bus_request *rq, struct err *err)
 	uint8_t signature[CRYPTO_SIGN_SIZE];
 
 	(void)err;
-	signed_status(&s, signature);
+	signed_status(NULL, &s, signature);
+	bus_answer(rq, &s.base);
+	free(s.status.data);
+	return 0;
+}
+
+static int renew_lease(struct bus_request *rq, struct err *err)
+{
+	const PB(RenewLeaseRequest) *in = (const PB(RenewLeaseRequest) *)rq->in;
+	PB(SignedStatus) s = MCPBOX__V1__SIGNED_STATUS__INIT;
+	uint8_t signature[CRYPTO_SIGN_SIZE];
+
+	(void)err;
+	signed_status(in->instance, &s, signature);
 	bus_answer(rq, &s.base);
 	free(s.status.data);
 	return 0;
@@ -165,7 +181,7 @@ static void publish_status(void)
 	PB(SignedStatus) s = MCPBOX__V1__SIGNED_STATUS__INIT;
 	uint8_t signature[CRYPTO_SIGN_SIZE];
 
-	signed_status(&s, signature);
+	signed_status(NULL, &s, signature);
 	bus_publish(peer.bus, NEWS_STATUS, &s.base);
 	free(s.status.data);
 }
@@ -262,7 +278,7 @@ static const struct bus_route work_routes[] = {
 /* One row per message; on the peer's control socket its test commands travel too. */
 static const struct bus_route control_routes[] = {
 	{ MSG_GET_STATUS, ANYBODY, 0, get_status },
-	{ MSG_RENEW_LEASE, ANYBODY, 0, get_status },
+	{ MSG_RENEW_LEASE, ANYBODY, 0, renew_lease },
 	{ MSG_LEAVE, ANYBODY, 0, accept_leave },
 	{ MSG_STOP_SERVER, ANYBODY, 0, stop_server },
 	{ MSG_LIST_SERVERS, ANYBODY, 0, list_servers },

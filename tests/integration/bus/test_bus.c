@@ -731,14 +731,35 @@ static void another_epoch_replaces_the_status(void **state)
 	assert_int_equal(bus_wait_state(t.bus, 3, PATIENCE_MS), 0);
 }
 
-static void a_lease_feeds_the_status(void **state)
+static void fill_lease(void *arg, PB(Instance) * instance)
 {
+	instance->capacity = *(uint32_t *)arg;
+}
+
+static void a_lease_announces_an_address_that_can_be_dialled(void **state)
+{
+	struct bus_server server = { .listen = "tcp://0.0.0.0:0", .capacity = 1 };
+	char listens[BUS_ADDR_SIZE], expected[BUS_ADDR_SIZE];
+	const PB(Instance) * instance;
 	struct err err = { 0 };
+	uint32_t capacity = 3;
+	PB(Status) * status;
 
 	(void)state;
 	set_state("77", false);
-	assert_int_equal(bus_lease_start(t.bus, NULL, NULL, &err), 0);
+	assert_int_equal(bus_serve_start(t.bus, &server, listens, sizeof(listens), &err), 0);
+	assert_int_equal(bus_lease_start(t.bus, fill_lease, &capacity, &err), 0);
 	assert_int_equal(bus_wait_state(t.bus, 77, PATIENCE_MS), 0);
+	status = bus_status(t.bus);
+	assert_int_equal(status->n_instances, 1);
+	instance = status->instances[0];
+	(void)snprintf(expected, sizeof(expected), "tcp://127.0.0.1%s", strrchr(listens, ':'));
+	assert_string_equal(instance->work_addr, expected);
+	assert_string_equal(instance->instance, "gateway-test");
+	assert_int_equal(instance->role, ROLE_GATEWAY);
+	assert_int_equal(instance->capacity, 3);
+	assert_memory_equal(instance->boot_id.data, bus_boot_id(t.bus), BOOT_ID_SIZE);
+	msg_free(&status->base);
 }
 
 /* ---- the spool ------------------------------------------------------------------------------ */
@@ -900,7 +921,7 @@ int main(int argc, char **argv)
 		TEST(lost_news_is_asked_for, with_peer),
 		TEST(an_older_state_of_the_same_epoch_is_ignored, with_peer),
 		TEST(another_epoch_replaces_the_status, with_peer),
-		TEST(a_lease_feeds_the_status, with_peer),
+		TEST(a_lease_announces_an_address_that_can_be_dialled, with_peer),
 		SPOOL_TEST(records_are_shipped_once_and_in_order),
 		SPOOL_TEST(an_orphan_is_adopted_and_its_open_calls_end_unknown),
 		SPOOL_TEST(a_full_spool_refuses),
