@@ -86,7 +86,6 @@ void canon_call_start(struct buf *b, const ROW(ExecutionRow) * e)
 	canon_text(b, e->server_id);
 	canon_text(b, e->tool_name);
 	canon_int(b, e->version);
-	canon_text(b, e->executor);
 	canon_int(b, e->is_test);
 	canon_text(b, e->executed_by);
 	canon_text(b, e->via);
@@ -99,6 +98,7 @@ void canon_call_end(struct buf *b, const ROW(ExecutionRow) * e)
 	canon_int(b, (int64_t)e->end_no);
 	canon_int(b, e->ended_at_unix_ms);
 	canon_text(b, e->call_id);
+	canon_text(b, e->executor);
 	canon_text(b, e->outcome);
 	canon_bytes(b, e->error);
 	canon_bytes(b, e->result);

@@ -52,7 +52,6 @@ static int take_start(struct work *w, uint64_t batch, const PB(Record) * record)
 	row.server_id = c->server_id;
 	row.tool_name = c->tool_name;
 	row.version = c->version;
-	row.executor = c->executor;
 	row.is_test = c->is_test;
 	row.executed_by = c->executed_by;
 	row.via = c->via;
@@ -68,6 +67,7 @@ static int take_end(struct work *w, uint64_t batch, const PB(Record) * record)
 	row.call_id = record->call_id;
 	row.end_no = record->no;
 	row.ended_at_unix_ms = at_of(w, record);
+	row.executor = c->executor; /* chosen after the start was written down */
 	row.outcome = c->outcome;
 	row.error = clean(w, c->error, ERROR_MAX);
 	row.result = clean(w, c->result_json, RESULT_MAX);

@@ -239,12 +239,10 @@ static int may_start(const PB(Server) * s, int64_t published, struct err *err)
 		return err_set_field(err, ERR_STATE, NULL, "add one with mcpbox_create_tool",
 				     "server '%s' has no tools", s->name);
 	if (published == 0)
-		return err_set_field(
-			err, ERR_STATE, NULL,
-			"submit tools with mcpbox_request_publish and wait for an "
-			"administrator's approval",
+		return err_set(
+			err, ERR_STATE,
 			"none of the %u tools of server '%s' is approved and enabled: submit them "
-			"with mcpbox_request_publish",
+			"with mcpbox_request_publish and wait for an administrator's approval",
 			s->tool_count, s->name);
 	return 0;
 }

@@ -39,12 +39,12 @@ int store_call_started(struct store_tx *tx, uint64_t batch, const ROW(ExecutionR
 	int64_t n = pg_exec(
 		tx,
 		"INSERT INTO executions (call_id, start_batch, start_no, started_at, tool_id,"
-		" server_id, tool_name, version, executor, is_test, executed_by, via, input_args)"
-		" VALUES ($1, $2, $3, " SQL_MS("$4") ", $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+		" server_id, tool_name, version, is_test, executed_by, via, input_args)"
+		" VALUES ($1, $2, $3, " SQL_MS("$4") ", $5, $6, $7, $8, $9, $10, $11, $12)"
 						     " ON CONFLICT DO NOTHING",
 		P_TEXT(e->call_id), P_INT(batch), P_INT(e->start_no), P_INT(e->started_at_unix_ms),
 		P_TEXT(e->tool_id), P_TEXT(e->server_id), P_TEXT(e->tool_name), P_INT(e->version),
-		P_TEXT(e->executor), P_BOOL(e->is_test), P_TEXT(e->executed_by), P_TEXT(e->via),
+		P_BOOL(e->is_test), P_TEXT(e->executed_by), P_TEXT(e->via),
 		P_TEXT(arena_dup(store_arena(tx), e->input_args.data, e->input_args.len)));
 
 	return n < 0 ? (int)n : 0;
@@ -56,19 +56,21 @@ int store_call_ended(struct store_tx *tx, uint64_t batch, const ROW(ExecutionRow
 	struct arena *a = store_arena(tx);
 	int64_t n = pg_exec(
 		tx,
-		"INSERT INTO executions (call_id, end_batch, end_no, ended_at, outcome, error,"
-		" result, stdout, duration_ms, cpu_ms, memory_kb)"
+		"INSERT INTO executions (call_id, end_batch, end_no, ended_at, executor, outcome,"
+		" error, result, stdout, duration_ms, cpu_ms, memory_kb)"
 		" VALUES ($1, $2, $3, " SQL_MS(
-			"$4") ", $5, $6, $7, $8, $9, $10, $11)"
+			"$4") ", $5, $6, $7, $8, $9, $10, $11, $12)"
 			      " ON CONFLICT (call_id) DO UPDATE SET end_batch = excluded.end_batch,"
 			      " end_no = excluded.end_no, ended_at = excluded.ended_at,"
+			      " executor = excluded.executor,"
 			      " outcome = excluded.outcome, error = excluded.error, result = "
 			      "excluded.result,"
 			      " stdout = excluded.stdout, duration_ms = excluded.duration_ms,"
 			      " cpu_ms = excluded.cpu_ms, memory_kb = excluded.memory_kb"
 			      " WHERE executions.end_batch IS NULL",
 		P_TEXT(e->call_id), P_INT(batch), P_INT(e->end_no), P_INT(e->ended_at_unix_ms),
-		P_TEXT(e->outcome), P_TEXT(arena_dup(a, e->error.data, e->error.len)),
+		P_TEXT(e->executor), P_TEXT(e->outcome),
+		P_TEXT(arena_dup(a, e->error.data, e->error.len)),
 		P_TEXT(arena_dup(a, e->result.data, e->result.len)),
 		P_TEXT(arena_dup(a, e->stdout.data, e->stdout.len)), P_INT(e->duration_ms),
 		P_INT(e->cpu_ms), P_INT(e->memory_kb));

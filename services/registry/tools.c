@@ -539,10 +539,8 @@ static int may_test(const PB(Tool) * tool, const PB(SecurityPolicy) * policy, st
 			       tool->name);
 	if (policy_is_auto(policy) || strcmp(tool->approval_status, "approved") == 0)
 		return 0;
-	return err_set_field(
-		err, ERR_STATE, NULL,
-		"submit it with mcpbox_request_publish, or ask an administrator to set the policy "
-		"tool_approval_mode to auto_approve",
+	return err_set(
+		err, ERR_STATE,
 		"tool '%s' cannot be tested: its status is %s and running code needs approval. "
 		"Either submit it with mcpbox_request_publish and wait for an administrator's "
 		"approval, or ask an administrator to set tool_approval_mode to auto_approve.",
