@@ -29,8 +29,9 @@ run_as() {
 	account=$1
 	shift
 	if is_root; then
-		setpriv --reuid "$account" --regid "$account" --init-groups --no-new-privs \
-			--inh-caps=-all --bounding-set=-all -- "$@"
+		# From /, because the account may not be able to stand where the caller does.
+		(cd / && setpriv --reuid "$account" --regid "$account" --init-groups --no-new-privs \
+			--inh-caps=-all --bounding-set=-all -- "$@")
 	else
 		"$@"
 	fi

@@ -53,8 +53,6 @@ service_run_binary() {
 }
 
 services_start() {
-	supervisor_alive gateway || settings_port_free MCPBOX_GATEWAY_PORT gateway
-	supervisor_alive admin || settings_port_free MCPBOX_ADMIN_PORT admin
 	services_stop_surplus
 	service_run_binary registry
 	# The rest waits for the registry only, so it may start at the same time.

@@ -11,6 +11,7 @@ settings_take() {
 	settings_default MCPBOX_EXECUTORS 1
 	settings_default MCPBOX_GATEWAY_PORT 8000
 	settings_default MCPBOX_ADMIN_PORT 3000
+	settings_http_ports
 	settings_bus_port
 }
 
@@ -67,6 +68,11 @@ settings_bus_port() {
 
 ports_free() {
 	[ -z "$(ss -Hltn "sport >= :$1 and sport <= :$(($1 + 2))")" ]
+}
+
+settings_http_ports() {
+	supervisor_alive gateway || settings_port_free MCPBOX_GATEWAY_PORT gateway
+	supervisor_alive admin || settings_port_free MCPBOX_ADMIN_PORT admin
 }
 
 # settings_port_free NAME SERVICE: names who has the port that SERVICE is going to open.
