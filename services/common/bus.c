@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bus_internal.h"
+#include "bus_slots.h"
 #include "clock.h"
 #include "crypto.h"
 #include "log.h"
@@ -46,6 +47,13 @@ void bus_sync_wait(pthread_mutex_t *lock, pthread_cond_t *cond, uint32_t ms)
 
 	clock_abs_after(ms, &until);
 	(void)pthread_cond_timedwait(cond, lock, &until);
+}
+
+uint32_t bus_remaining_ms(uint64_t deadline_ms)
+{
+	uint64_t now = clock_mono_ms();
+
+	return now >= deadline_ms ? 0 : (uint32_t)(deadline_ms - now);
 }
 
 /* ---- addresses ------------------------------------------------------------------------------ */
@@ -181,9 +189,9 @@ int bus_new(const struct bus_config *config, struct bus **ret, struct err *err)
 	}
 	answering_init(b);
 	news_init(b);
-	r = client_start(b, config->slots, err);
+	r = slots_start(config->slots, &b->slots, err);
 	if (r < 0)
-		return r; /* sockets that were opened stay open until the process ends */
+		return r;
 	*ret = b;
 	return 0;
 }
@@ -210,5 +218,5 @@ void bus_stop(struct bus *b)
 	atomic_store(&b->is_stopping, true);
 	answering_stop(b);
 	news_stop(b);
-	client_stop(b);
+	slots_stop(b->slots);
 }

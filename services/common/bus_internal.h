@@ -2,7 +2,8 @@
  * What the files of the bus share; nobody else includes it.
  *
  *	bus.c         identity, addresses, life
- *	bus_client.c  slots, channels, asking          (struct client)
+ *	bus_slots.c   the asking side's sockets        (struct slots)
+ *	bus_client.c  asking
  *	bus_server.c  answering, replay, refusals      (struct answering)
  *	bus_news.c    publish, subscribe, status, time (struct news)
  *	bus_lease.c   announcing this instance         (struct lease)
@@ -23,7 +24,7 @@
 #define BUS_STACK_SIZE (2u * 1024 * 1024)
 #define PLACES_MAX     8
 
-struct client;
+struct slots;
 struct answering;
 struct news;
 struct lease;
@@ -44,7 +45,7 @@ struct bus {
 	_Atomic uint32_t place; /* the one that answered last */
 	atomic_bool is_stopping;
 
-	struct client *client;
+	struct slots *slots;
 	struct answering *answering;
 	struct news *news;
 	struct lease *lease;
@@ -64,8 +65,8 @@ void bus_sync_init(pthread_mutex_t *lock, pthread_cond_t *cond);
 /* Wait for at most ms; spurious returns happen. */
 void bus_sync_wait(pthread_mutex_t *lock, pthread_cond_t *cond, uint32_t ms);
 
-int client_start(struct bus *b, uint32_t slots, struct err *err) BOX_MUST_CHECK;
-void client_stop(struct bus *b);
+/* ms until a moment of the monotonic clock, 0 when it is over. */
+uint32_t bus_remaining_ms(uint64_t deadline_ms);
 
 void answering_init(struct bus *b);
 void answering_stop(struct bus *b);
