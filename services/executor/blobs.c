@@ -5,22 +5,27 @@
 #include <string.h>
 #include "mem.h"
 
-#define BUCKETS  1024u
+#define SETS 256u
+#define WAYS \
+	8u /* places for hashes that fall into one set; a ninth pushes out the least used of them */
 #define BLOB_MAX ((size_t)4 * 1024 * 1024)
 
 struct blob {
-	atomic_uint refs; /* the cache holds one while it is listed */
+	atomic_uint refs; /* the cache holds one while it is in a place */
 	uint8_t hash[CRYPTO_HASH_SIZE];
 	uint8_t *data;
 	size_t len;
-	struct blob *next;          /* in its bucket; guarded by blobs.lock */
-	struct blob *newer, *older; /* by use; guarded by blobs.lock */
+};
+
+struct place {
+	struct blob *blob; /* NULL: free */
+	uint64_t used_at;  /* by blobs.clock */
 };
 
 struct blobs {
 	pthread_mutex_t lock; /* guards all below */
-	struct blob *buckets[BUCKETS];
-	struct blob *newest, *oldest;
+	struct place places[SETS][WAYS];
+	uint64_t clock;
 	size_t bytes, max_bytes;
 };
 
@@ -47,77 +52,79 @@ void blob_unref(struct blob *blob)
 	}
 }
 
+static void empty_place(struct blobs *b, struct place *place)
+{
+	if (!place->blob)
+		return;
+	b->bytes -= place->blob->len;
+	blob_unref(TAKE(place->blob));
+}
+
 void blobs_free(struct blobs *b)
 {
-	struct blob *blob = b ? b->newest : NULL;
-
-	while (blob) {
-		struct blob *older = blob->older;
-
-		blob_unref(blob);
-		blob = older;
-	}
-	if (b)
-		(void)pthread_mutex_destroy(&b->lock);
+	if (!b)
+		return;
+	for (size_t i = 0; i < SETS * WAYS; i++)
+		empty_place(b, &b->places[i / WAYS][i % WAYS]);
+	(void)pthread_mutex_destroy(&b->lock);
 	free(b);
 }
 
-static struct blob **bucket_of(struct blobs *b, const uint8_t *hash)
+static struct place *find(struct blobs *b, const uint8_t *hash)
 {
-	return &b->buckets[(hash[0] | (unsigned)hash[1] << 8) % BUCKETS];
+	struct place *set = b->places[hash[0] % SETS];
+
+	for (size_t i = 0; i < WAYS; i++) {
+		if (set[i].blob && memcmp(set[i].blob->hash, hash, CRYPTO_HASH_SIZE) == 0)
+			return &set[i];
+	}
+	return NULL;
 }
 
-static struct blob *find(struct blobs *b, const uint8_t *hash)
+/* Of count places the free one, else the least recently used. */
+static struct place *least_used(struct place *places, size_t count)
 {
-	struct blob *blob = *bucket_of(b, hash);
+	struct place *least = &places[0];
 
-	while (blob && memcmp(blob->hash, hash, CRYPTO_HASH_SIZE) != 0)
-		blob = blob->next;
-	return blob;
+	for (size_t i = 1; i < count && least->blob; i++) {
+		if (!places[i].blob || places[i].used_at < least->used_at)
+			least = &places[i];
+	}
+	return least;
 }
 
-static void unlink_use(struct blobs *b, struct blob *blob)
+/* Makes room for len bytes more. */
+static void shrink(struct blobs *b, size_t len)
 {
-	*(blob->newer ? &blob->newer->older : &b->newest) = blob->older;
-	*(blob->older ? &blob->older->newer : &b->oldest) = blob->newer;
-}
+	while (b->bytes > 0 && b->bytes + len > b->max_bytes) {
+		struct place *oldest = NULL;
 
-static void link_newest(struct blobs *b, struct blob *blob)
-{
-	blob->newer = NULL;
-	blob->older = b->newest;
-	*(b->newest ? &b->newest->newer : &b->oldest) = blob;
-	b->newest = blob;
-}
+		for (size_t i = 0; i < SETS * WAYS; i++) {
+			struct place *place = &b->places[i / WAYS][i % WAYS];
 
-static void forget_oldest(struct blobs *b)
-{
-	struct blob *blob = b->oldest;
-	struct blob **at = bucket_of(b, blob->hash);
-
-	while (*at != blob)
-		at = &(*at)->next;
-	*at = blob->next;
-	unlink_use(b, blob);
-	b->bytes -= blob->len;
-	blob_unref(blob);
+			if (place->blob && (!oldest || place->used_at < oldest->used_at))
+				oldest = place;
+		}
+		if (!oldest)
+			return;
+		empty_place(b, oldest);
+	}
 }
 
 static void insert(struct blobs *b, const uint8_t *hash, const void *data, size_t len)
 {
 	struct blob *blob = mem_alloc(sizeof(*blob));
-	struct blob **bucket = bucket_of(b, hash);
+	struct place *place;
 
 	atomic_init(&blob->refs, 1);
 	memcpy(blob->hash, hash, CRYPTO_HASH_SIZE);
 	blob->data = mem_dup(data, len);
 	blob->len = len;
-	blob->next = *bucket;
-	*bucket = blob;
-	link_newest(b, blob);
+	shrink(b, len);
+	place = least_used(b->places[hash[0] % SETS], WAYS);
+	empty_place(b, place);
+	*place = (struct place){ .blob = blob, .used_at = ++b->clock };
 	b->bytes += len;
-	while (b->bytes > b->max_bytes && b->oldest != blob)
-		forget_oldest(b);
 }
 
 int blobs_put(struct blobs *b, const PB(Blob) * from, struct err *err)
@@ -139,15 +146,15 @@ int blobs_put(struct blobs *b, const PB(Blob) * from, struct err *err)
 struct blob *blobs_get(struct blobs *b, ProtobufCBinaryData hash)
 {
 	struct blob *blob = NULL;
+	struct place *place;
 
 	if (hash.len != CRYPTO_HASH_SIZE)
 		return NULL;
 	(void)pthread_mutex_lock(&b->lock);
-	blob = find(b, hash.data);
-	if (blob) {
-		atomic_fetch_add(&blob->refs, 1);
-		unlink_use(b, blob);
-		link_newest(b, blob);
+	place = find(b, hash.data);
+	if (place) {
+		place->used_at = ++b->clock;
+		blob = blob_ref(place->blob);
 	}
 	(void)pthread_mutex_unlock(&b->lock);
 	return blob;

@@ -330,7 +330,7 @@ int calls_start(struct calls *c, const struct call_order *order, struct call **r
 	r = json_scan(order->arguments.data, order->arguments.len, err);
 	if (r == 0)
 		r = new_call(c, order, &call, err);
-	if (r < 0)
+	if (r < 0 || !call)
 		return r;
 	(void)pthread_mutex_lock(&c->lock);
 	r = admit(c, call, err);

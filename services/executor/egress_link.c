@@ -106,32 +106,37 @@ static void find_proxy(const struct egress_link *link, struct bus_target *ret)
 		msg_free(&status->base);
 }
 
-/* One connection, one Open.  On -ERR_STALE_PEER `to` holds the right boot id. */
-static int open_once(const struct egress_link *link, struct bus_target *to,
-		     const PB(OpenRequest) * request, uint32_t timeout_ms, struct err *err)
+/* Asks over a connected socket.  On -ERR_STALE_PEER `to` holds the right boot id. */
+static int ask(const struct egress_link *link, int fd, struct bus_target *to,
+	       const PB(OpenRequest) * request, uint32_t timeout_ms, struct err *err)
 {
-	BOX_CLEANUP(fd_closep) int fd = connect_socket(link->socket_path, timeout_ms);
 	BOX_CLEANUP(buf_done) struct buf question = BUF_INIT(FRAME_MAX_LEN);
 	BOX_CLEANUP(buf_done) struct buf answer = BUF_INIT(FRAME_MAX_LEN);
 	BOX_CLEANUP(msg_freep) ProtobufCMessage *reply = NULL;
 	struct bus_call_opts opts = { .timeout_ms = timeout_ms };
 	struct bus_question q;
-	int r, out;
+	int r = bus_question_seal(link->bus, to, MSG_OPEN, &request->base, &opts, &q, &question,
+				  err);
 
-	if (fd < 0)
-		return away(err);
-	r = bus_question_seal(link->bus, to, MSG_OPEN, &request->base, &opts, &q, &question, err);
 	if (r < 0)
 		return r;
 	if (exchange(fd, &question, &answer) < 0)
 		return away(err);
 	r = bus_question_open(link->bus, &q, answer.data, answer.len, &reply, err);
 	*to = q.to;
+	return r;
+}
+
+/* One connection, one Open. */
+static int open_once(const struct egress_link *link, struct bus_target *to,
+		     const PB(OpenRequest) * request, uint32_t timeout_ms, struct err *err)
+{
+	int fd = connect_socket(link->socket_path, timeout_ms);
+	int r = fd < 0 ? away(err) : ask(link, fd, to, request, timeout_ms, err);
+
 	if (r < 0)
-		return r;
-	out = fd;
-	fd = -1;
-	return out;
+		fd_closep(&fd);
+	return r < 0 ? r : fd;
 }
 
 /* The timeouts were for the opening; the sandbox waits as long as its call may. */

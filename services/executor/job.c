@@ -114,16 +114,15 @@ static int write_all(int fd, const uint8_t *data, size_t len)
 int job_open_payload(const struct job *job, struct err *err)
 {
 	BOX_CLEANUP(buf_done) struct buf b = BUF_INIT(JOB_PAYLOAD_MAX);
-	BOX_CLEANUP(fd_closep) int fd = -1;
-	int r = job_add_payload(job, &b, err), out;
+	int r = job_add_payload(job, &b, err), fd;
 
 	if (r < 0)
 		return r;
 	/* Memory, not a pipe: nobody has to stand by and write while the sandbox starts. */
 	fd = memfd_create("payload", MFD_CLOEXEC);
-	if (fd < 0 || write_all(fd, b.data, b.len) < 0)
+	if (fd < 0 || write_all(fd, b.data, b.len) < 0) {
+		fd_closep(&fd);
 		return err_set(err, ERR_INTERNAL, "no memory for the payload of a call");
-	out = fd;
-	fd = -1;
-	return out;
+	}
+	return fd;
 }

@@ -70,10 +70,18 @@ struct row {
 			a, b             \
 		}                        \
 	}
-#define EQ(arg, v)  SCMP_CMP64((arg), SCMP_CMP_EQ, (scmp_datum_t)(v))
-#define NOT(arg, v) SCMP_CMP64((arg), SCMP_CMP_NE, (scmp_datum_t)(v))
-#define BITS(arg, mask, v) \
-	SCMP_CMP64((arg), SCMP_CMP_MASKED_EQ, (scmp_datum_t)(mask), (scmp_datum_t)(v))
+#define EQ(arg, v)                                       \
+	{                                                \
+		(arg), SCMP_CMP_EQ, (scmp_datum_t)(v), 0 \
+	}
+#define NOT(arg, v)                                      \
+	{                                                \
+		(arg), SCMP_CMP_NE, (scmp_datum_t)(v), 0 \
+	}
+#define BITS(arg, mask, v)                                                         \
+	{                                                                          \
+		(arg), SCMP_CMP_MASKED_EQ, (scmp_datum_t)(mask), (scmp_datum_t)(v) \
+	}
 
 /* Exactly what glibc's pthread_create asks for: every other clone would be a process or a
  * namespace. */
