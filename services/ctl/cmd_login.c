@@ -34,13 +34,14 @@ static int ask(const char *question, bool echo, char *ret, size_t size, struct e
 	if (!has_tty)
 		return err_set_field(err, ERR_INVALID, NULL, "--user U --password-file F",
 				     "there is no terminal to ask at");
-	(void)fprintf(stderr, "%s: ", question);
 	quiet = before;
 	if (!echo)
 		quiet.c_lflag &= ~(tcflag_t)ECHO;
+	/* Before the question: what is typed at it must not be thrown away. */
 	(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+	(void)fprintf(stderr, "%s: ", question);
 	r = read_line(stdin, ret, size, err);
-	(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+	(void)tcsetattr(STDIN_FILENO, TCSADRAIN, &before);
 	if (!echo)
 		(void)fputc('\n', stderr);
 	return r;

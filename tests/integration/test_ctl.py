@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import subprocess
 
 import pytest
@@ -127,6 +128,24 @@ def test_login_keeps_the_tokens_for_the_owner_alone(data, registry):
     token = data / "ctl/token"
     assert token.stat().st_mode & 0o777 == 0o600
     assert json.loads(token.read_text())["refresh_token"] == "refresh-1"
+
+
+def test_password_is_asked_for_without_echo(data, registry):
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(BIN / "mcpboxctl", ["mcpboxctl", "--data", str(data), "login"])
+    screen = b""
+    for answer in (b"alice\n", b"a secret\n"):
+        while not screen.endswith(b": "):
+            screen += os.read(terminal, 1024)
+        os.write(terminal, answer)
+        screen += b"|"
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    screen += os.read(terminal, 1024)
+    os.close(terminal)
+    assert b"secret" not in screen
+    assert b"Logged in as alice" in screen
+    assert question(registry, "LOGIN")["request"] == {"username": "alice", "password": "a secret"}
 
 
 def test_without_a_login_it_says_how(data, registry):
