@@ -28,6 +28,24 @@ static int set_path_parameters(struct call *call, ProtobufCMessage *m, struct er
 	return 0;
 }
 
+/* Paging: elsewhere an absent number is a zero and means the usual page, so only here can a wrong one be told. */
+static int check_range(const char *name, const char *value, struct err *err)
+{
+	static const struct {
+		const char *name;
+		uint64_t max;
+	} ranges[] = { { "page", 1000000 }, { "page_size", 100 } };
+	uint64_t ignored;
+
+	for (size_t i = 0; i < ARRAY_LEN(ranges); i++)
+		if (strcmp(name, ranges[i].name) == 0 &&
+		    parse_u64(value, 1, ranges[i].max, &ignored) < 0)
+			return err_set_field(err, ERR_INVALID, name, NULL,
+					     "%s must be from 1 to %llu", name,
+					     (unsigned long long)ranges[i].max);
+	return 0;
+}
+
 static int set_query_parameters(struct call *call, ProtobufCMessage *m, struct err *err)
 {
 	const char *name, *value;
@@ -38,7 +56,9 @@ static int set_query_parameters(struct call *call, ProtobufCMessage *m, struct e
 		if (http_param(call->rq, name))
 			return err_set_field(err, ERR_INVALID, name, NULL,
 					     "'%s' stands in the path", name);
-		r = json_set_from_text(m, name, value, err);
+		r = check_range(name, value, err);
+		if (r == 0)
+			r = json_set_from_text(m, name, value, err);
 		if (r < 0)
 			return r;
 	}

@@ -113,6 +113,8 @@ REFUSALS = [
     ("POST", "/api/servers", {"nmae": "x"}, 422, "nmae"),
     ("GET", "/api/servers?pgae=1", None, 422, "pgae"),
     ("GET", "/api/servers?page=one", None, 422, "page"),
+    ("GET", "/api/servers?page=0", None, 422, "page"),
+    ("GET", "/api/servers?page_size=101", None, 422, "page_size"),
     ("GET", "/api/servers/s1?server_id=s2", None, 422, "server_id"),
     ("GET", "/api/unknown", None, 404, None),
 ]
