@@ -187,7 +187,9 @@ int bus_new(const struct bus_config *config, struct bus **ret, struct err *err)
 		free(b);
 		return r;
 	}
+	refusals_init(b);
 	answering_init(b);
+	servers_init(b);
 	news_init(b);
 	r = slots_start(config->slots, &b->slots, err);
 	if (r < 0)
@@ -216,7 +218,8 @@ void bus_stop(struct bus *b)
 		leave(b);
 	}
 	atomic_store(&b->is_stopping, true);
-	answering_stop(b);
+	servers_stop(b);
+	refusals_stop(b);
 	news_stop(b);
 	slots_stop(b->slots);
 }

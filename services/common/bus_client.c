@@ -168,8 +168,8 @@ int bus_question_open(struct bus *b, struct bus_question *q, const void *frame, 
 	int r = frame_open(b->keys, b->self, frame, len, &h, &payload);
 
 	if (r < 0 || !reply_matches(b, q, &h)) {
-		answering_refuse(b, r < 0 ? answering_cause(r) : REFUSED_REPLAY,
-				 q->to.addr ? q->to.addr : role_name(q->to.role));
+		bus_refuse(b, r < 0 ? bus_refusal_of(r) : REFUSED_REPLAY,
+			   q->to.addr ? q->to.addr : role_name(q->to.role));
 		buf_done(&payload);
 		return err_set(
 			err, ERR_UNKNOWN_OUTCOME,

@@ -1,15 +1,17 @@
 /*
  * What the files of the bus share; nobody else includes it.
  *
- *	bus.c         identity, addresses, life
- *	bus_slots.c   the asking side's sockets        (struct slots)
- *	bus_client.c  asking
- *	bus_server.c  answering, replay, refusals      (struct answering)
- *	bus_news.c    publish, subscribe, status, time (struct news)
- *	bus_lease.c   announcing this instance         (struct lease)
+ *	bus.c           identity, addresses, life
+ *	bus_slots.c     the asking side's sockets           (struct slots)
+ *	bus_client.c    asking
+ *	bus_refusals.c  counting and reporting refusals     (struct refusals)
+ *	bus_answer.c    answering, replay windows           (struct answering)
+ *	bus_server.c    the answering side's sockets        (struct servers)
+ *	bus_news.c      publish, subscribe, status, time    (struct news)
+ *	bus_lease.c     announcing this instance            (struct lease)
  *
- * Locks are leaves: none of them is held while another is taken, nor over a call into nng.  The two
- *that are say so where they are declared (struct news).
+ * Locks are leaves: none is held while another is taken, nor over a call into nng.  The two
+ * that are say so where they are declared (struct news).
  */
 #pragma once
 
@@ -25,7 +27,9 @@
 #define PLACES_MAX     8
 
 struct slots;
+struct refusals;
 struct answering;
+struct servers;
 struct news;
 struct lease;
 
@@ -46,7 +50,9 @@ struct bus {
 	atomic_bool is_stopping;
 
 	struct slots *slots;
+	struct refusals *refusals;
 	struct answering *answering;
+	struct servers *servers;
 	struct news *news;
 	struct lease *lease;
 };
@@ -68,13 +74,22 @@ void bus_sync_wait(pthread_mutex_t *lock, pthread_cond_t *cond, uint32_t ms);
 /* ms until a moment of the monotonic clock, 0 when it is over. */
 uint32_t bus_remaining_ms(uint64_t deadline_ms);
 
-void answering_init(struct bus *b);
-void answering_stop(struct bus *b);
+void refusals_init(struct bus *b);
+void refusals_stop(struct bus *b);
 /* Count bytes that did not prove their sender, and have it reported. */
-void answering_refuse(struct bus *b, enum bus_refusal cause, const char *remote);
-enum bus_refusal answering_cause(int r); /* of a frame_open() that failed */
+void bus_refuse(struct bus *b, enum bus_refusal cause, const char *remote);
+
+void answering_init(struct bus *b);
+enum bus_refusal bus_refusal_of(int r); /* of a frame_open() that failed */
+/* As bus_answer_frame(), with at most server->capacity of them at once; in_flight counts, NULL: no limit. */
+int answer_frame(struct bus *b, const struct bus_server *server, const void *frame, size_t len,
+		 const char *remote, _Atomic uint32_t *in_flight,
+		 struct buf *ret_reply) BOX_MUST_CHECK;
+
+void servers_init(struct bus *b);
+void servers_stop(struct bus *b);
 /* Addresses that this process serves on, for the lease; "" while it does not. */
-void answering_addrs(struct bus *b, char ret_control[BUS_ADDR_SIZE], char ret_work[BUS_ADDR_SIZE]);
+void servers_addrs(struct bus *b, char ret_control[BUS_ADDR_SIZE], char ret_work[BUS_ADDR_SIZE]);
 
 void news_init(struct bus *b);
 void news_stop(struct bus *b);

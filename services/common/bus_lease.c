@@ -91,7 +91,7 @@ static int lease_renew(struct lease *l, struct err *err)
 	char control[BUS_ADDR_SIZE], work[BUS_ADDR_SIZE];
 	int r;
 
-	answering_addrs(b, control, work);
+	servers_addrs(b, control, work);
 	make_diallable(b, control);
 	make_diallable(b, work);
 	instance.role = (PB(Role))b->self;

@@ -331,9 +331,9 @@ static void frame_take(struct news *n, const void *frame, size_t len)
 	int r = frame_open(n->bus->keys, n->bus->self, frame, len, &h, &payload);
 
 	if (r < 0)
-		answering_refuse(n->bus, answering_cause(r), "news");
+		bus_refuse(n->bus, bus_refusal_of(r), "news");
 	else if (h.kind != FRAME_NEWS)
-		answering_refuse(n->bus, REFUSED_SHAPE, "news");
+		bus_refuse(n->bus, REFUSED_SHAPE, "news");
 	else
 		topic_take(n, &h, &payload);
 	buf_done(&payload);
