@@ -72,7 +72,7 @@ class Origin:
         self.peers, self.requests, self.release = [], [], threading.Event()
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+            protocol_version, disable_nagle_algorithm = "HTTP/1.1", True
 
             def log_message(self, *args):
                 pass
