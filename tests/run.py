@@ -154,7 +154,17 @@ def run_suite(label):
     return passed, failed, skipped, [f"{label}: {name}" for name in names]
 
 
+def escapes(arguments):
+    """`./mcpbox test escapes --cases DIR [--json]`: any folder of cases in the format of tests/corpus/escapes."""
+    if build("dev"):
+        return 1
+    os.environ["MCPBOX_TEST_BIN"] = str(BUILD / "dev" / "bin")
+    return subprocess.run(["/usr/bin/python3", REPO / "tests/support/escape_cases.py", *arguments], check=False).returncode
+
+
 def main(labels):
+    if labels[:1] == ["escapes"]:
+        return escapes(labels[1:])
     unknown = [label for label in labels if label not in SUITES]
     if unknown:
         print(f"test: no label {', '.join(unknown)}; there are: {', '.join(SUITES)}", file=sys.stderr)
