@@ -5,7 +5,7 @@
 
 static const struct {
 	const char *name;
-	uint32_t bit;
+	uint32_t bits;   /* one of them is enough */
 	const char *how; /* what a host must have for it */
 } rows[] = {
 	{ "seccomp", LAYER_SECCOMP, "a kernel with seccomp filters" },
@@ -20,7 +20,9 @@ static const struct {
 	{ "netns", LAYER_NETNS,
 	  "unprivileged user namespaces (in Docker: the seccomp profile in deploy/)" },
 	{ "cgroup", LAYER_CGROUP, "a cgroup delegated to the executor" },
+	{ "nofs", LAYER_NOFS | LAYER_LANDLOCK, "a kernel with seccomp filters" },
 };
+#define REPORTED (ARRAY_LEN(rows) - 1) /* nofs shows only where it stands in for Landlock */
 
 static int find(const char *name, size_t len)
 {
@@ -33,7 +35,7 @@ static int find(const char *name, size_t len)
 
 int layers_parse(const char *list, uint32_t *ret, struct err *err)
 {
-	uint32_t bits = 0;
+	uint32_t floor = 0;
 
 	while (*list) {
 		size_t len = strcspn(list, ",");
@@ -42,18 +44,18 @@ int layers_parse(const char *list, uint32_t *ret, struct err *err)
 		if (row < 0)
 			return err_set(err, ERR_INVALID, "MCPBOX_SANDBOX_MIN: no layer '%.*s'",
 				       (int)len, list);
-		bits |= rows[row].bit;
+		floor |= 1u << row;
 		list += len;
 		list += *list == ',';
 	}
-	*ret = bits;
+	*ret = floor;
 	return 0;
 }
 
 int layers_check(const struct wire_ready *ready, uint32_t floor, struct err *err)
 {
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		if (floor & rows[i].bit & ~ready->layers)
+		if ((floor & (1u << i)) && !(ready->layers & rows[i].bits))
 			return err_set(
 				err, ERR_UNSUPPORTED,
 				"the sandbox layer '%s', which MCPBOX_SANDBOX_MIN demands, is not "
@@ -65,14 +67,14 @@ int layers_check(const struct wire_ready *ready, uint32_t floor, struct err *err
 
 void layers_add_json(const struct wire_ready *ready, struct buf *ret)
 {
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		bool is_on = (ready->layers & rows[i].bit) != 0;
+	for (size_t i = 0; i < REPORTED; i++) {
+		bool is_on = (ready->layers & rows[i].bits) != 0;
 
 		buf_printf(ret, "%s\"%s\":", i ? "," : "{", rows[i].name);
-		if (rows[i].bit == LAYER_LANDLOCK && is_on)
+		if (rows[i].bits == LAYER_LANDLOCK && is_on)
 			buf_printf(ret, "%u", ready->landlock_abi);
 		else
 			buf_add_str(ret, is_on ? "true" : "false");
 	}
-	buf_add_char(ret, '}');
+	buf_add_str(ret, ready->layers & LAYER_NOFS ? ",\"nofs\":true}" : "}");
 }

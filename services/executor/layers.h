@@ -8,7 +8,7 @@
 #include "err.h"
 #include "wire.h"
 
-/* "seccomp,landlock" -> bits of enum wire_layer.  -ERR_INVALID naming an unknown word. */
+/* "seccomp,landlock" -> a floor for layers_check.  -ERR_INVALID naming an unknown word. */
 int layers_parse(const char *list, uint32_t *ret, struct err *err) BOX_MUST_CHECK;
 /* Does `ready` reach `floor`?  -ERR_UNSUPPORTED with a text that names what the host lacks and how
  * to give it. */

@@ -52,6 +52,7 @@ enum wire_layer {
 	LAYER_NETNS = 1u << 5,
 	LAYER_CGROUP = 1u << 6,
 	LAYER_RLIMITS = 1u << 7,
+	LAYER_NOFS = 1u << 8, /* no system call takes a path: stands in for Landlock */
 };
 #define LAYER_NAMESPACES (LAYER_USERNS | LAYER_PIDNS | LAYER_MOUNTNS | LAYER_NETNS)
 

@@ -350,6 +350,15 @@ def test_scratch_is_private_bounded_and_gone():
     box.close()
 
 
+def test_without_landlock_and_namespaces_no_call_takes_a_path():
+    box = Sandboxes("old")
+    assert box.layers["landlock"] is False and box.layers["nofs"] is True
+    assert box.run("async def main(n: int): return {'n': n}", arguments={"n": 1})["structured"] == {"n": 1}
+    assert "PermissionError" in box.run("def main(): return open('/etc/hostname').read()")["error"]
+    assert "PermissionError" in box.run("import os\ndef main(): return os.listdir('/')", modules=["os"])["error"]
+    box.close()
+
+
 # Each layer, taken away, must show: the tests above would else prove nothing of it.
 @pytest.mark.parametrize("setting,layer,code,expected", [
     ("docker", "seccomp", "import socket\ndef main(): socket.socket(socket.AF_INET, socket.SOCK_STREAM).close(); return 'open'", "open"),

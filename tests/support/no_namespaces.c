@@ -1,11 +1,13 @@
 /*
- * no_namespaces PROGRAM ARGUMENTS...: runs it as inside Docker's default profile, which refuses namespaces, mounts
- * and what else needs CAP_SYS_ADMIN (source: profiles/seccomp/default.json of moby).
+ * no_namespaces [--no-landlock] PROGRAM ARGUMENTS...: runs it as inside Docker's default profile, which refuses namespaces, mounts
+ * and what else needs CAP_SYS_ADMIN (source: profiles/seccomp/default.json of moby);
+ * with the option also as on a kernel without Landlock.
  */
 #include <errno.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -24,6 +26,9 @@ static const struct {
 	{ "clone3", ENOSYS },
 };
 
+static const char *const landlock[] = { "landlock_create_ruleset", "landlock_add_rule",
+					"landlock_restrict_self" };
+
 int main(int argc, char **argv)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
@@ -39,6 +44,12 @@ int main(int argc, char **argv)
 			    CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP))
 			r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
 					     SCMP_A0(SCMP_CMP_MASKED_EQ, flag, flag));
+	}
+	if (argc > 2 && strcmp(argv[1], "--no-landlock") == 0) {
+		for (size_t i = 0; r == 0 && i < sizeof(landlock) / sizeof(landlock[0]); i++)
+			r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS),
+					     seccomp_syscall_resolve_name(landlock[i]), 0);
+		argv++;
 	}
 	if (r == 0)
 		r = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);

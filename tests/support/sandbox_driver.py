@@ -16,7 +16,7 @@ NOBODY = 65534
 
 
 class Sandboxes:
-    """setting: "full" or "docker" (no namespaces).  Never run as root: what root may, a sandbox must not prove."""
+    """setting: "full", "docker" (no namespaces) or "old" (no Landlock either).  Never run as root: what root may, a sandbox must not prove."""
 
     def __init__(self, setting="full", without=(), egress=None, env=None, capacity=8):
         command = [BIN / "executor_run", BIN / "mcpbox-worker", RUNTIME, "--capacity", str(capacity)]
@@ -24,8 +24,8 @@ class Sandboxes:
             command += ["--without", str(sum(LAYERS[name] for name in without))]
         if egress:
             command += ["--egress", egress]
-        if setting == "docker":
-            command = [BIN / "no_namespaces"] + command
+        if setting != "full":
+            command = [BIN / "no_namespaces"] + ["--no-landlock"] * (setting == "old") + command
         drop = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
         self.process = subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, cwd="/", env={**os.environ, **(env or {})}, **drop)

@@ -418,9 +418,9 @@ int confine_worker_late(struct worker *w, const char **ret_step)
 		if (r < 0)
 			return r;
 	}
-	r = filter_build(w->landlock.abi == 0 && !w->has_namespaces &&
-				 !(w->config.without & LAYER_LANDLOCK),
-			 &w->filter, ret_step);
+	w->without_files =
+		w->landlock.abi == 0 && !w->has_namespaces && !(w->config.without & LAYER_LANDLOCK);
+	r = filter_build(w->without_files, &w->filter, ret_step);
 	if (r < 0)
 		return r;
 	*ret_step = "dumpable";
@@ -430,7 +430,7 @@ int confine_worker_late(struct worker *w, const char **ret_step)
 uint32_t worker_layers(const struct worker *w)
 {
 	return (w->config.without & LAYER_SECCOMP ? 0 : LAYER_SECCOMP) |
-	       (w->landlock.abi > 0 ? LAYER_LANDLOCK : 0) |
+	       (w->landlock.abi > 0 ? LAYER_LANDLOCK : 0) | (w->without_files ? LAYER_NOFS : 0) |
 	       (w->has_namespaces ? LAYER_NAMESPACES : 0) |
 	       (w->config.without & LAYER_RLIMITS ? 0 : LAYER_RLIMITS);
 }

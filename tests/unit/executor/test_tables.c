@@ -107,6 +107,12 @@ static void floor_names_the_missing_layer(void **state)
 	assert_non_null(strstr(err.text, "'netns'"));
 	assert_int_equal(layers_parse("seccomp,walls", &floor, &err), -ERR_INVALID);
 	assert_non_null(strstr(err.text, "walls"));
+	assert_int_equal(layers_parse("nofs", &floor, &err), 0);
+	assert_int_equal(layers_check(&ready, floor, &err), 0); /* Landlock is more */
+	ready.layers = LAYER_SECCOMP;
+	assert_int_equal(layers_check(&ready, floor, &err), -ERR_UNSUPPORTED);
+	ready.layers = LAYER_SECCOMP | LAYER_NOFS;
+	assert_int_equal(layers_check(&ready, floor, &err), 0);
 	assert_int_equal(layers_parse("", &floor, &err), 0);
 	assert_int_equal(floor, 0);
 }
