@@ -54,7 +54,7 @@ const struct op registry_ops[] = {
 	{ MSG_REMOVE_HOST,            ADMIN,    RIGHT_DECIDE,   OP_CHANGE,   MOVES, "host.revoked",    NULL,                    network_remove },
 
 	{ MSG_AUTH_STATUS,            ADMIN,    RIGHT_ANYONE,   OP_READ,     STAYS, NULL,              NULL,                    auth_status },
-	{ MSG_SETUP,                  ADMIN,    RIGHT_ANYONE,   OP_CHANGE,   STAYS, "auth.setup",      auth_hash_setup,         auth_setup },
+	{ MSG_SETUP,                  ADMIN,    RIGHT_ANYONE,   OP_SECRET,   STAYS, "auth.setup",      auth_hash_setup,         auth_setup },
 	{ MSG_LOGIN,                  ADMIN,    RIGHT_ANYONE,   OP_SECRET,   STAYS, NULL,              auth_check_login,        auth_login },
 	{ MSG_REFRESH,                ADMIN,    RIGHT_ANYONE,   OP_SECRET,   STAYS, NULL,              NULL,                    auth_refresh },
 	{ MSG_LOGOUT,                 ADMIN,    RIGHT_ANYONE,   OP_CHANGE,   STAYS, NULL,              NULL,                    auth_logout },

@@ -217,15 +217,9 @@ static int to_ascii(const char *name, char ret[256], struct err *err)
 static bool is_public_suffix(const char *name)
 {
 	const psl_ctx_t *psl = psl_builtin();
-	psl_ctx_t *own = NULL;
-	bool is;
 
-	if (!psl)
-		psl = own = psl_latest(NULL);
-	/* Without any list at least a single label is one. */
-	is = psl ? psl_is_public_suffix(psl, name) != 0 : !strchr(name, '.');
-	psl_free(own);
-	return is;
+	/* A library without the list still knows that a single label is one. */
+	return psl ? psl_is_public_suffix(psl, name) != 0 : !strchr(name, '.');
 }
 
 static int judge_name(struct host_entry *h, bool is_wild, struct err *err)

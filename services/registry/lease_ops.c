@@ -47,7 +47,7 @@ int lease_handle_renew(struct work *w, const void *message, struct err *err)
 				"announced itself");
 		break;
 	case LEASE_CHANGED:
-		status_moved(w->reg->status);
+		status_tell(w->reg->status);
 		break;
 	case LEASE_KNOWN:
 		break;

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "clock.h"
 #include "crypto.h"
 #include "handlers.h"
@@ -175,6 +176,17 @@ static int open_bus(struct registry *reg, struct err *err)
 	return r;
 }
 
+/* No file of its own; only what a TLS connection to the database may need, where there is any. */
+static int confine(struct err *err)
+{
+	const char *home = getenv("HOME");
+	char postgresql[512];
+	const char *const read_only[] = { postgresql, NULL };
+
+	(void)snprintf(postgresql, sizeof(postgresql), "%s/.postgresql", home ? home : "");
+	return service_confine(access(postgresql, R_OK) == 0 ? read_only : NULL, NULL, err);
+}
+
 /* ---- life ---------------------------------------------------------------------------------------- */
 
 static int registry_start(struct registry *reg)
@@ -189,6 +201,9 @@ static int registry_start(struct registry *reg)
 		r = open_keys(reg, &root, &err);
 	if (r == 0) {
 		service_harden();
+		r = confine(&err);
+	}
+	if (r == 0) {
 		reg->leases = leases_new(clock_mono_ms());
 		r = open_storage(reg, root, &err);
 	}

@@ -227,11 +227,13 @@ int specs_renew(struct work *w, const char *tool_id)
 	PB(Blob) spec, grant;
 	PB(Server) * server;
 	PB(Tool) * tool;
-	/* The locks keep a change of the tool or its server from passing us half-way. */
-	int r = store_tool_get(w->tx, tool_id, true, &tool);
+	/* The locks, in the order that everyone takes them, keep a change from passing us half-way. */
+	int r = store_tool_get(w->tx, tool_id, false, &tool);
 
 	if (r == 0)
 		r = store_server_get(w->tx, tool->server_id, true, &server);
+	if (r == 0)
+		r = store_tool_get(w->tx, tool_id, true, &tool);
 	if (r == 0 && !tool->live_version_opt_case)
 		return 0;
 	if (r == 0)

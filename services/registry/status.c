@@ -93,7 +93,7 @@ void status_wait(struct status *s, uint64_t state_seq)
 	pthread_mutex_unlock(&s->lock);
 }
 
-static void tick_soon(struct status *s)
+void status_tell(struct status *s)
 {
 	pthread_mutex_lock(&s->lock);
 	s->must_tick = true;
@@ -274,7 +274,7 @@ static int follow_once(struct status *s, size_t *ret_count)
 	}
 	arena_done(&arena);
 	if (moved)
-		tick_soon(s);
+		status_tell(s);
 	return r;
 }
 

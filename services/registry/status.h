@@ -28,6 +28,8 @@ void status_moved(struct status *s);
 /* Wait until the Status says at least state_seq, so that who was answered finds its own change there; at most
  * a second, in which only a database that just went away can fail. */
 void status_wait(struct status *s, uint64_t state_seq);
+/* Only the living changed: tell it now. */
+void status_tell(struct status *s);
 /* The present Status, signed; strings and bytes in the arena. */
 PB(SignedStatus) * status_signed(struct status *s, struct arena *arena);
 const uint8_t *status_epoch(const struct status *s); /* 16 bytes */

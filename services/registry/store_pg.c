@@ -248,9 +248,13 @@ static int fail(struct store_tx *tx, const PGresult *result, const char *sql)
 {
 	int code = code_of(tx->conn, result);
 
-	if (code == -ERR_INTERNAL || code == -ERR_UNAVAILABLE)
+	/* The primary message only: the details name values. */
+	if (code == -ERR_INTERNAL || code == -ERR_UNAVAILABLE) {
+		const char *why = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+
 		log_error("store.statement_failed", F_STR("sql", sql),
-			  F_STR("reason", PQerrorMessage(tx->conn)));
+			  F_STR("reason", why ? why : "the connection was lost"));
+	}
 	tx->failed = code;
 	return code;
 }

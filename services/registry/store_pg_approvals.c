@@ -154,7 +154,8 @@ int store_network_create(struct store_tx *tx, const PB(NetworkRequest) * n)
 int store_network_get(struct store_tx *tx, const char *id, bool lock, PB(NetworkRequest) * *ret)
 {
 	return pg_one(tx, MSGS(network_request), ret,
-		      lock ? SQL_NETWORK_ONE " FOR UPDATE OF n" : SQL_NETWORK_ONE, P_TEXT(id));
+		      lock ? SQL_NETWORK_ONE " FOR NO KEY UPDATE OF n" : SQL_NETWORK_ONE,
+		      P_TEXT(id));
 }
 
 int store_network_same(struct store_tx *tx, const char *server_id, const char *host, uint32_t port,

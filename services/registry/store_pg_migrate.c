@@ -1,4 +1,4 @@
-/* Schema: numbered files under an advisory lock, one transaction each, forward only. */
+/* Schema: numbered files under an advisory lock, all of a start in one transaction, forward only. */
 #include <inttypes.h>
 #include "log.h"
 #include "migrations.h"
@@ -6,7 +6,9 @@
 #include "store_pg.h"
 
 /* Any fixed number; ours spells "mcpbox". */
-#define SQL_LOCK "SELECT pg_advisory_xact_lock(x'6d6370626f78'::bigint)"
+#define SQL_LOCK                                                       \
+	"SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;" \
+	" SELECT pg_advisory_xact_lock(x'6d6370626f78'::bigint)"
 
 static const char sql_table[] =
 	"CREATE TABLE IF NOT EXISTS schema_migrations ("

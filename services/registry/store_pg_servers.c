@@ -79,7 +79,7 @@ int store_server_create(struct store_tx *tx, const PB(Server) * s)
 
 int store_server_get(struct store_tx *tx, const char *id, bool lock, PB(Server) * *ret)
 {
-	return pg_one(tx, MSGS(server), ret, lock ? SQL_SERVER " FOR UPDATE" : SQL_SERVER,
+	return pg_one(tx, MSGS(server), ret, lock ? SQL_SERVER " FOR NO KEY UPDATE" : SQL_SERVER,
 		      P_TEXT(id));
 }
 

@@ -46,7 +46,7 @@ int store_tool_create(struct store_tx *tx, const PB(Tool) * t)
 
 int store_tool_get(struct store_tx *tx, const char *id, bool lock, PB(Tool) * *ret)
 {
-	return pg_one(tx, MSGS(tool), ret, lock ? SQL_TOOL " FOR UPDATE OF t" : SQL_TOOL,
+	return pg_one(tx, MSGS(tool), ret, lock ? SQL_TOOL " FOR NO KEY UPDATE OF t" : SQL_TOOL,
 		      P_TEXT(id));
 }
 

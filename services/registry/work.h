@@ -33,7 +33,7 @@ enum op_kind {
 	OP_READ,
 	OP_SNAPSHOT, /* reads one state */
 	OP_CHANGE,   /* its reply is kept, a repeat is answered from there */
-	OP_SECRET, /* a change whose reply holds secrets, or that counts its own repeats: nothing is kept */
+	OP_SECRET, /* a change that holds secrets, or counts its own repeats: nothing of it is kept */
 };
 
 struct work;

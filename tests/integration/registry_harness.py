@@ -103,6 +103,7 @@ class Registry:
         self.address = f"127.0.0.1:{free_ports(3)}"
         self.askers, self.token = [], None
         self.start()
+        assert self.is_ready, self.log
         self.asker = self.new_asker()
 
     def start(self):
