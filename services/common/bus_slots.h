@@ -16,18 +16,18 @@ struct slot;
 
 int slots_start(uint32_t count, struct slots **ret, struct err *err) BOX_MUST_CHECK;
 /* From then on nothing is connected any more; sockets stay open until the process ends. */
-void slots_stop(struct slots *s);
+void slots_stop(struct slots *all);
 
 /*
  * The slot of an address with a standing connection.  Waits for it until until_ms (monotonic).
  * -ERR_UNAVAILABLE when there is none by then, -ERR_BUSY when all slots are in use by others.
  */
-int slot_take(struct slots *s, const char *addr, uint64_t until_ms,
+int slot_take(struct slots *all, const char *addr, uint64_t until_ms,
 	      struct slot **ret) BOX_MUST_CHECK;
 void slot_release(struct slot *slot);
 
-/* The boot id that was last seen at this address; ret is left alone while none is known. */
-void slot_get_boot(struct slot *slot, uint8_t ret[BOOT_ID_SIZE]);
+/* The boot id that was last seen at this address; boot_id is left alone while none is known. */
+void slot_get_boot(struct slot *slot, uint8_t boot_id[BOOT_ID_SIZE]);
 void slot_set_boot(struct slot *slot, const uint8_t boot_id[BOOT_ID_SIZE]);
 
 enum exchange {

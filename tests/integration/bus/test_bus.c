@@ -123,9 +123,9 @@ static void peer_restart(const char *capacity)
 
 /* ---- this process' bus ---------------------------------------------------------------------- */
 
-static void start(const char *capacity)
+static void start(const char *capacity, uint32_t slots)
 {
-	struct bus_config config = { .keys = t.keys, .instance = "gateway-test", .slots = 8 };
+	struct bus_config config = { .keys = t.keys, .instance = "gateway-test", .slots = slots };
 	struct err err = { 0 };
 	char addr[64];
 
@@ -138,14 +138,21 @@ static void start(const char *capacity)
 static int with_peer(void **state)
 {
 	(void)state;
-	start("4");
+	start("4", 8);
 	return 0;
 }
 
 static int with_single_peer(void **state)
 {
 	(void)state;
-	start("1");
+	start("1", 8);
+	return 0;
+}
+
+static int with_few_slots(void **state)
+{
+	(void)state;
+	start("4", 4);
 	return 0;
 }
 
@@ -416,6 +423,52 @@ static void a_repeatable_call_survives_the_death_of_its_peer(void **state)
 	assert_int_equal(result, 0);
 	assert_int_equal(list(7, &opts, NULL, &err), 0);
 	assert_int_equal(runs(), 1);
+}
+
+static int ping(struct bus_request *rq, struct err *err)
+{
+	PB(PingReply) reply = MCPBOX__V1__PING_REPLY__INIT;
+
+	(void)err;
+	reply.capacity = *(uint32_t *)rq->service;
+	bus_answer(rq, &reply.base);
+	return 0;
+}
+
+/* This gateway asks itself on four listeners, and the registry on two: six addresses, four slots. */
+static void more_peers_than_slots_take_turns(void **state)
+{
+	static const struct bus_route routes[] = { { MSG_PING, FROM(ROLE_GATEWAY), 0, ping } };
+	static uint32_t numbers[4] = { 0, 1, 2, 3 };
+	PB(PingRequest) request = MCPBOX__V1__PING_REQUEST__INIT;
+	struct bus_call_opts opts = { .timeout_ms = PATIENCE_MS };
+	struct bus_target to = { .role = ROLE_GATEWAY };
+	char addrs[4][BUS_ADDR_SIZE];
+	struct err err = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(addrs); i++) {
+		struct bus_server server = { .listen = "tcp://127.0.0.1:0",
+					     .capacity = 2,
+					     .routes = routes,
+					     .route_count = 1,
+					     .service = &numbers[i] };
+
+		assert_int_equal(bus_serve_start(t.bus, &server, addrs[i], BUS_ADDR_SIZE, &err), 0);
+	}
+	for (size_t round = 0; round < 5; round++) {
+		for (size_t i = 0; i < ARRAY_LEN(addrs); i++) {
+			BOX_CLEANUP(msg_freep) ProtobufCMessage *reply = NULL;
+
+			to.addr = addrs[i];
+			assert_int_equal(
+				bus_call(t.bus, &to, MSG_PING, &request.base, &opts, &reply, &err),
+				0);
+			assert_int_equal(((PB(PingReply) *)reply)->capacity, i);
+		}
+		assert_int_equal(list(1, &opts, NULL, &err), 0);
+		assert_int_equal(runs(), 0);
+	}
 }
 
 static void refuses_ipc_with_the_reason(void **state)
@@ -909,6 +962,7 @@ int main(int argc, char **argv)
 		TEST(a_killed_peer_leaves_the_outcome_unknown, with_peer),
 		TEST(learns_the_boot_id_of_a_restarted_peer, with_peer),
 		TEST(a_repeatable_call_survives_the_death_of_its_peer, with_peer),
+		TEST(more_peers_than_slots_take_turns, with_few_slots),
 		cmocka_unit_test(refuses_ipc_with_the_reason),
 		TEST(a_forged_frame_gets_no_answer_and_is_counted, with_peer),
 		TEST(a_header_that_was_changed_is_a_forgery, with_peer),
