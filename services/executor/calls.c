@@ -16,6 +16,7 @@
 #define CALL_ID_MAX  128
 #define KEPT_MAX     64u /* finished calls that Wait still finds */
 #define KEPT_MS      60000u
+#define STOP_MS      5000u /* for killed processes to be gone */
 #define RUNNER_STACK ((size_t)2 * 1024 * 1024)
 
 struct call {
@@ -423,22 +424,12 @@ static bool condemn_all(void *arg, const char *permit_id)
 	return true;
 }
 
-void calls_free(struct calls *c)
+void calls_stop(struct calls *c)
 {
-	struct call *call;
-
 	if (!c)
 		return;
 	calls_cancel_permits(c, condemn_all, NULL);
-	(void)calls_drain(c, 10000);
-	while ((call = c->first)) {
-		c->first = call->next;
-		call_unref(call);
-	}
-	seen_free(c->seen);
-	(void)pthread_cond_destroy(&c->idle);
-	(void)pthread_mutex_destroy(&c->lock);
-	free(c);
+	(void)calls_drain(c, STOP_MS);
 }
 
 /* ---- answers

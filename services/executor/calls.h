@@ -48,8 +48,9 @@ struct calls_config {
 };
 
 struct calls *calls_new(const struct calls_config *config);
-/* Cancels what runs and waits for it. */
-void calls_free(struct calls *c);
+/* Cancels what runs and waits for it.  The memory stays for the life of the process: the bus' thread that follows the
+ * news cannot be ended and may still ask. */
+void calls_stop(struct calls *c);
 
 /* -ERR_BUSY (full or draining), -ERR_EXISTS (id was started before), -ERR_INVALID (spec or
  * arguments). */

@@ -83,7 +83,8 @@ class World:
     def start_executor(self, launcher=(), **settings):
         env = {"PATH": os.environ["PATH"], "MCPBOX_KEYS_FILE": str(self.directory / "executor.key"),
                "MCPBOX_REGISTRY_ADDR": self.address, "MCPBOX_WORKER_PATH": str(BIN / "mcpbox-worker"),
-               "MCPBOX_RUNTIME_DIR": str(RUNTIME), "SECRET_OF_THE_EXECUTOR": "CANARY-env", **settings}
+               "MCPBOX_RUNTIME_DIR": str(RUNTIME), "SECRET_OF_THE_EXECUTOR": "CANARY-env",
+               **{k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")}, **settings}
         drop = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
         process = subprocess.Popen([*launcher, BIN / "mcpbox-executor"], env=env, text=True, stderr=subprocess.PIPE, **drop)
         process.log = []
