@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <pthread.h>
 #include <cmocka.h>
 
 #include "bus.h"
@@ -312,6 +313,62 @@ static void an_answer_that_does_not_fit_says_so(void **state)
 	assert_int_equal(answered(), -ERR_TOO_LARGE);
 }
 
+/* ---- reports of refusals ---------------------------------------------------------------------- */
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	uint32_t reports; /* guarded by lock, like all below */
+	uint64_t total;
+	enum bus_refusal cause;
+	char remote[32];
+} told = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+
+static void on_refused(void *arg, enum bus_refusal cause, const char *remote, uint64_t count)
+{
+	assert_ptr_equal(arg, &told);
+	(void)pthread_mutex_lock(&told.lock);
+	told.reports++;
+	told.total += count;
+	told.cause = cause;
+	(void)snprintf(told.remote, sizeof(told.remote), "%s", remote);
+	(void)pthread_cond_broadcast(&told.changed);
+	(void)pthread_mutex_unlock(&told.lock);
+}
+
+static void send_forged(int count)
+{
+	seal_list(NULL);
+	t.frame.data[t.frame.len - 1] ^= 1;
+	for (int i = 0; i < count; i++)
+		assert_int_equal(answer(), -ERR_DENIED);
+}
+
+static void wait_told(uint64_t total)
+{
+	(void)pthread_mutex_lock(&told.lock);
+	while (told.total < total)
+		(void)pthread_cond_wait(&told.changed, &told.lock);
+	(void)pthread_mutex_unlock(&told.lock);
+}
+
+static void refusals_are_told_once_a_minute_with_their_number(void **state)
+{
+	(void)state;
+	bus_on_refused(t.registry, on_refused, &told);
+	send_forged(1);
+	wait_told(1);
+	send_forged(40);
+	/* Nothing of those is told before the minute is over; then all of them, at once. */
+	clock_test_advance(61000);
+	wait_told(41);
+	clock_test_advance(-61000);
+	assert_int_equal(told.reports, 2);
+	assert_int_equal(told.cause, REFUSED_SEAL);
+	assert_string_equal(told.remote, "test");
+	assert_true(bus_refused(t.registry, REFUSED_SEAL) == 41);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -327,6 +384,7 @@ int main(void)
 		TEST(without_the_registrys_time_the_rest_counts_from_arrival),
 		TEST(an_answer_to_another_question_is_refused),
 		TEST(an_answer_that_does_not_fit_says_so),
+		TEST(refusals_are_told_once_a_minute_with_their_number),
 	};
 	int failed;
 
