@@ -40,6 +40,30 @@ const struct op *op_find(uint16_t msg)
 	return NULL;
 }
 
+/* ---- outages ------------------------------------------------------------------------------------- */
+
+static const struct {
+	enum err_code code;
+	const char *text;
+} outages[] = {
+	{ ERR_UNAVAILABLE, "registry storage is not answering" },
+	{ ERR_BUSY, "the registry is busy; nothing was done, try again" },
+	{ ERR_UNKNOWN_OUTCOME,
+	  "storage went away while saving; the change may or may not have been made" },
+	{ ERR_EXISTS, "there is one like it already" },
+	{ ERR_NOT_FOUND, "not found" },
+};
+
+static int explain(int r, struct err *err)
+{
+	if (r >= 0 || err->code)
+		return r;
+	for (size_t i = 0; i < ARRAY_LEN(outages); i++)
+		if (outages[i].code == (enum err_code) - r)
+			return err_set(err, outages[i].code, "%s", outages[i].text);
+	return err_set(err, ERR_INTERNAL, "internal error; the registry's log has the details");
+}
+
 /* ---- who asks ------------------------------------------------------------------------------------ */
 
 static const char *via_of(enum bus_role from, PB(Principal__Kind) kind)
@@ -165,7 +189,7 @@ int work_authorize(struct bus_request *rq, uint32_t right, struct err *err)
 	}
 	claim.may_edit_remotely = l.may_edit_remotely;
 	if (r < 0) {
-		r = work_missing(err, r, "session", "");
+		r = explain(r, err);
 	} else if (!right_granted(&claim, (enum right)right)) {
 		bool is_account = p->kind == MCPBOX__V1__PRINCIPAL__KIND__KIND_USER ||
 				  p->kind == MCPBOX__V1__PRINCIPAL__KIND__KIND_TOKEN;
@@ -397,11 +421,16 @@ static int attempt(struct work *w, const void *in, struct err *err)
 	return r;
 }
 
-/* Lost races begin again; so does a commit whose answer was lost, when the repeat would find its own reply. */
-static bool is_worth_repeating(const struct work *w, int r, const struct err *err)
+/*
+ * Lost races begin again.  A connection that broke in the middle does too, once: nothing was committed, and the
+ * next one is new.  So does a commit whose answer was lost, when the repeat would find its own reply.
+ */
+static bool is_worth_repeating(const struct work *w, int r, int tries, const struct err *err)
 {
-	return !err->code &&
-	       (r == -ERR_BUSY || (r == -ERR_UNKNOWN_OUTCOME && w->op->kind == OP_CHANGE));
+	if (err->code)
+		return false;
+	return r == -ERR_BUSY || (r == -ERR_UNAVAILABLE && tries == 0) ||
+	       (r == -ERR_UNKNOWN_OUTCOME && w->op->kind == OP_CHANGE);
 }
 
 static int run(struct work *w, const void *in, struct err *err)
@@ -412,7 +441,7 @@ static int run(struct work *w, const void *in, struct err *err)
 		return w->op->run(w, in, err);
 	for (int i = 0; i < ATTEMPTS; i++) {
 		r = attempt(w, in, err);
-		if (r == 0 || !is_worth_repeating(w, r, err))
+		if (r == 0 || !is_worth_repeating(w, r, i, err))
 			break;
 		clock_sleep_ms(1u << i);
 	}
@@ -436,28 +465,6 @@ static int find_reply(struct work *w, struct err *err)
 		r = replay(w, row, err);
 	store_end(tx);
 	return r;
-}
-
-static const struct {
-	enum err_code code;
-	const char *text;
-} outages[] = {
-	{ ERR_UNAVAILABLE, "registry storage is not answering" },
-	{ ERR_BUSY, "the registry is busy; nothing was done, try again" },
-	{ ERR_UNKNOWN_OUTCOME,
-	  "storage went away while saving; the change may or may not have been made" },
-	{ ERR_EXISTS, "there is one like it already" },
-	{ ERR_NOT_FOUND, "not found" },
-};
-
-static int explain(int r, struct err *err)
-{
-	if (r >= 0 || err->code)
-		return r;
-	for (size_t i = 0; i < ARRAY_LEN(outages); i++)
-		if (outages[i].code == (enum err_code) - r)
-			return err_set(err, outages[i].code, "%s", outages[i].text);
-	return err_set(err, ERR_INTERNAL, "internal error; the registry's log has the details");
 }
 
 static bool is_decision(const struct err *err)
@@ -544,8 +551,7 @@ int work_missing(struct err *err, int r, const char *kind, const char *id)
 {
 	if (r == -ERR_NOT_FOUND)
 		return err_set(err, ERR_NOT_FOUND, "%s %s not found", kind, id);
-	/* A lost race stays without text, so that the transaction begins again. */
-	return r == -ERR_BUSY ? r : explain(r, err);
+	return r; /* without text: it may be worth another attempt, see run() */
 }
 
 int work_check_id(struct err *err, const char *field, const char *id)

@@ -90,7 +90,7 @@ int work_system(struct registry *reg, op_run *fn, const void *in, struct err *er
 
 /* ---- what many nouns say ------------------------------------------------------------------------- */
 
-/* Turn a store code into an answer about one object: "tool <id> not found", outages. */
+/* Turn -ERR_NOT_FOUND into an answer about one object, "tool <id> not found"; other codes pass. */
 int work_missing(struct err *err, int r, const char *kind, const char *id);
 /* -ERR_INVALID unless it is an id. */
 int work_check_id(struct err *err, const char *field, const char *id) BOX_MUST_CHECK;

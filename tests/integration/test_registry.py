@@ -259,6 +259,19 @@ def test_code_is_checked_by_an_executor(registry):
         r.llm("CREATE_TOOL", **dict(tool, name="u"))
 
 
+def test_an_executor_that_was_killed_does_not_stop_others(registry):
+    r = registry
+    other = r.new_asker()
+    for asker in (other, r.asker):
+        assert asker.send({"do": "executor"})["ok"]
+    while len(r.wait_for_topic("instance.joined")) < 2:
+        pass
+    other.close()
+    server_id = r.llm("CREATE_SERVER", name="news")["id"]
+    for i in range(3):
+        r.llm("CREATE_TOOL", server_id=server_id, name=f"t{i}", python_code=CODE)
+
+
 # ---- approvals, policies -------------------------------------------------------------------------
 
 
@@ -574,6 +587,40 @@ def test_says_so_while_the_database_is_away_and_recovers(cluster, registry):
     assert r.llm("LIST_SERVERS")["total"] == 1
     r.llm("CREATE_SERVER", name="more")
     assert r.process.poll() is None and r.owner("VERIFY_AUDIT")["intact"]
+
+
+def test_lost_connections_and_kills_neither_lose_nor_double_a_change(cluster, registry):
+    """Each change is asked for until it is answered, with its request id; meanwhile everything breaks."""
+    r = registry
+    is_over = threading.Event()
+
+    def harm():
+        rounds = 0
+        while not is_over.is_set():
+            r.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                  " WHERE application_name = 'mcpbox-registry'")
+            rounds += 1
+            if rounds % 10 == 0:
+                r.kill()
+                r.start()
+
+    breaker = threading.Thread(target=harm)
+    breaker.start()
+    for i in range(60):
+        request_id = secrets.token_hex(16)
+        for _ in range(200):
+            try:
+                r.ask("gateway", "LOCAL", "CREATE_SERVER", {"name": f"s{i}"}, request_id=request_id)
+                break
+            except Refused as refused:
+                assert refused.code in ("unavailable", "unknown_outcome", "busy", "deadline"), refused
+        else:
+            raise AssertionError("never answered")
+    is_over.set()
+    breaker.join()
+    assert r.llm("LIST_SERVERS")["total"] == 60
+    assert r.topics().count("server.created") == 60
+    assert r.owner("VERIFY_AUDIT")["intact"]
 
 
 def test_refuses_another_encryption_key(cluster, registry):

@@ -246,7 +246,7 @@ int main(int argc, char **argv)
 	if (parse_hex(argv[1], root->data, CRYPTO_KEY_SIZE) < 0)
 		return 2;
 	addr = argv[2];
-	setvbuf(stdout, NULL, _IOLBF, 0);
+	(void)!setvbuf(stdout, NULL, _IOLBF, 0);
 	while ((len = getline(&text, &room, stdin)) > 0) {
 		struct err err = { 0 };
 		json_t *line = NULL;
