@@ -74,6 +74,12 @@ static json_t *tool_detail(const PB(Tool) * t)
 			 t->approval_status);
 }
 
+void approval_audit_auto(struct work *w, const PB(Tool) * t)
+{
+	if (has_status(t, "approved"))
+		work_audit(w, "tool.approved", "tool", t->id, "ok", tool_detail(t));
+}
+
 /* ---- submitting ---------------------------------------------------------------------------------- */
 
 static int submit(struct work *w, PB(Tool) * t, ProtobufCBinaryData notes, struct err *err)
@@ -92,7 +98,7 @@ static int submit(struct work *w, PB(Tool) * t, ProtobufCBinaryData notes, struc
 	work_audit(w, "tool.submitted", "tool", t->id, "ok", tool_detail(t));
 	if (policy_is_auto(policy)) {
 		approval_make_live(w, t, "auto_approve");
-		work_audit(w, "tool.approved", "tool", t->id, "ok", tool_detail(t));
+		approval_audit_auto(w, t);
 	}
 	return store_tool_save(w->tx, t);
 }
@@ -231,11 +237,12 @@ static int check_reviewer(const PB(SecurityPolicy) * policy, const char *author,
 		"two approvals are required and the author's own does not count: ask others");
 }
 
+/* By person: a token of theirs is not somebody else. */
 static int add_decision(struct work *w, const PB(Tool) * t, const char *decision,
 			ProtobufCBinaryData reason)
 {
 	struct decision d = { t->id,    t->current_version, work_bytes(t->content_hash),
-			      decision, w->actor->name,     work_bytes(reason) };
+			      decision, w->actor->author,   work_bytes(reason) };
 
 	return store_decision_add(w->tx, &d);
 }
@@ -254,7 +261,7 @@ static int approve(struct work *w, PB(Tool) * t, ProtobufCBinaryData reason,
 	if (r == 0)
 		r = store_version_get(w->tx, t->id, t->current_version, &head);
 	if (r == 0)
-		r = check_reviewer(policy, head->created_by, w->actor->name, err);
+		r = check_reviewer(policy, head->created_by, w->actor->author, err);
 	if (r == 0)
 		r = add_decision(w, t, "approve", reason);
 	if (r == 0)
@@ -269,7 +276,7 @@ static int approve(struct work *w, PB(Tool) * t, ProtobufCBinaryData reason,
 				     " of %u approvals; another person has to approve it.",
 				     t->name, approvers, policy->approvals_required);
 	} else {
-		approval_make_live(w, t, w->actor->name);
+		approval_make_live(w, t, w->actor->author);
 		*ret_text = work_say(w, "Tool '%s' version %u is approved and live.", t->name,
 				     t->current_version);
 	}

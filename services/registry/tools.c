@@ -422,6 +422,8 @@ int tool_update(struct work *w, const void *message, struct err *err)
 			   json_pack("{s:s, s:i, s:s, s:b}", "name", tool->name, "version",
 				     (int)tool->current_version, "changed", changes.text, "enabled",
 				     (int)tool->enabled));
+	if (changes.text[0])
+		approval_audit_auto(w, tool);
 	reply.success = true;
 	reply.id = tool->id;
 	reply.name = tool->name;

@@ -1,5 +1,6 @@
 /* History of a tool: versions are written once and never changed. */
 #include <string.h>
+#include "approvals.h"
 #include "buf.h"
 #include "json.h"
 #include "nouns.h"
@@ -194,6 +195,7 @@ int version_rollback(struct work *w, const void *message, struct err *err)
 	work_audit(w, "tool.updated", "tool", t->id, "ok",
 		   json_pack("{s:s, s:i, s:i}", "name", t->name, "version", (int)t->current_version,
 			     "rolled_back_to", (int)in->version));
+	approval_audit_auto(w, t);
 	reply.success = true;
 	reply.tool_id = t->id;
 	reply.name = t->name;

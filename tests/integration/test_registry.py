@@ -1,5 +1,6 @@
 """The real registry on a real PostgreSQL; the other services are played by tests/support/registry_ask.c."""
 
+import hashlib
 import secrets
 import threading
 
@@ -300,6 +301,7 @@ def test_auto_approve_publishes_and_lifts_the_test_gate(staffed):
     assert r.llm("REQUEST_NETWORK_ACCESS", host="printer.lan+private", **ask)["status"] == "pending"
     r.llm("UPDATE_TOOL", tool_id=tool_id, python_code=CODE + "# two\n")
     assert r.llm("GET_TOOL", tool_id=tool_id)["tool"]["live_version"] == 2
+    assert r.topics()[-2:] == ["tool.updated", "tool.approved"]
 
 
 def test_two_approvals_come_from_two_people(staffed):
@@ -308,6 +310,11 @@ def test_two_approvals_come_from_two_people(staffed):
     _, tool_id = make_tool(r)
     for _ in range(2):
         assert r.admin("DECIDE_TOOL", tool_id=tool_id, action="approve")["status"] == "pending_review"
+    token_hash = hashlib.blake2b(b"a token", digest_size=32).hexdigest()
+    r.sql("INSERT INTO api_tokens (id, name, user_id, token_hash, scope)"
+          f" SELECT gen_random_uuid(), 'ci', id, decode('{token_hash}', 'hex'), 'admin' FROM users")
+    again = r.ask("admin", "TOKEN", "DECIDE_TOOL", {"tool_id": tool_id, "action": "approve"}, secret="a token")
+    assert again["status"] == "pending_review", "a person's token is not a second person"
     r.sql("INSERT INTO users (id, username, password_hash, role)"
           " SELECT gen_random_uuid(), 'ben', password_hash, 'reviewer' FROM users WHERE username = 'anna'")
     r.log_in("ben")
