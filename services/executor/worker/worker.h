@@ -24,7 +24,7 @@ struct worker {
 	int statm_fd, task_fd; /* of /proc, opened before it goes */
 	struct limits_base base;
 	struct landlock landlock;
-	bool without_files;        /* neither Landlock nor a root of its own: no system call takes a path */
+	bool without_files; /* neither Landlock nor a root of its own: no system call takes a path */
 	struct filter filter;
 };
 
