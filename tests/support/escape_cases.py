@@ -7,6 +7,7 @@ Exit 0 only when every case ended as its header says and every invariant held.
 
 import argparse
 import ast
+import fcntl
 import json
 import os
 import re
@@ -82,6 +83,9 @@ class Fixtures:
     """Listeners and files that no case may reach."""
 
     def __init__(self):
+        # Names and port are fixed by the corpus: one run at a time on a machine, the next waits.
+        self.lock = open("/run/escape-canary.lock", "w")
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
         shutil.rmtree(CANARY_DIR, ignore_errors=True)
         (CANARY_DIR / "drop").mkdir(parents=True)
         (CANARY_DIR / "file.txt").write_text("CANARY-file-91b2\n")
@@ -141,6 +145,7 @@ class Fixtures:
         for s in self.sockets:
             s.close()
         shutil.rmtree(CANARY_DIR, ignore_errors=True)
+        self.lock.close()
 
 
 def outcome_class(answer):

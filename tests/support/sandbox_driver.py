@@ -1,15 +1,35 @@
 """Drives tests/support/executor_run.c: real sandboxes, no bus."""
 
+import atexit
 import json
 import os
 import queue
+import shutil
 import subprocess
+import tempfile
 import threading
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-BIN = Path(os.environ.get("MCPBOX_TEST_BIN", ROOT / "build/dev/bin"))
-RUNTIME = ROOT / "services/executor/runtime"
+PROGRAMS = ("executor_run", "executor_peer", "no_namespaces", "mcpbox-executor", "mcpbox-worker")
+
+
+def _public_copy(programs, runtime):
+    """Where an unprivileged user can read them, wherever the clone lies."""
+    made = Path(tempfile.mkdtemp(prefix="mcpbox-sandbox-"))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    os.chmod(made, 0o755)
+    for name in PROGRAMS:
+        shutil.copy(programs / name, made / name)
+        os.chmod(made / name, 0o755)
+    shutil.copytree(runtime, made / "runtime", ignore=shutil.ignore_patterns("__pycache__"))
+    subprocess.run(["chmod", "-R", "a+rX", made], check=True)
+    return made, made / "runtime"
+
+
+BIN, RUNTIME = Path(os.environ.get("MCPBOX_TEST_BIN", ROOT / "build/dev/bin")), ROOT / "services/executor/runtime"
+if os.geteuid() == 0:
+    BIN, RUNTIME = _public_copy(BIN, RUNTIME)
 WAIT = 60
 LAYERS = {"seccomp": 1, "landlock": 2, "userns": 4, "pidns": 8, "mountns": 16, "netns": 32, "rlimits": 128}
 NOBODY = 65534
