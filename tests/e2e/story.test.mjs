@@ -184,14 +184,28 @@ for (const era of ['legacy', 'modern']) {
       assertInOrder(tail.rows.map(({ topic }) => topic), chapters.slice(2, 10));
     });
 
+    const verify = () => {
+      const done = instance.ctl('audit', 'verify');
+      return { status: done.status, text: done.stdout + done.stderr };
+    };
+
+    it('audit verify finds the record of a call that was altered by hand', () => {
+      assert.equal(verify().status, 0, verify().text);
+      const call = instance.sql("SELECT call_id FROM executions WHERE ended_at IS NOT NULL AND tool_name = 'double' LIMIT 1");
+      const input = instance.sql(`SELECT input_args FROM executions WHERE call_id = '${call}'`);
+      instance.sql(`UPDATE executions SET input_args = '{"n":1}' WHERE call_id = '${call}'`);
+      assert.equal(verify().status, 1, verify().text);
+      instance.sql(`UPDATE executions SET input_args = '${input}' WHERE call_id = '${call}'`);
+      assert.equal(verify().status, 0, verify().text);
+    });
+
     it('audit verify finds the chain intact, and a row that was altered by hand', () => {
-      const intact = instance.ctl('audit', 'verify');
-      assert.equal(intact.status, 0, intact.stdout + intact.stderr);
+      assert.equal(verify().status, 0, verify().text);
       const seq = instance.sql("SELECT seq FROM audit_log WHERE topic = 'tool.approved' ORDER BY seq LIMIT 1");
       instance.sql(`UPDATE audit_log SET actor = 'nobody' WHERE seq = ${seq}`);
-      const broken = instance.ctl('audit', 'verify');
-      assert.equal(broken.status, 1, broken.stdout + broken.stderr);
-      assert.match(broken.stdout + broken.stderr, new RegExp(`\\b${seq}\\b`));
+      const broken = verify();
+      assert.equal(broken.status, 1, broken.text);
+      assert.match(broken.text, new RegExp(`\\b${seq}\\b`));
     });
 
     it('down stops everything and may be repeated', () => {
