@@ -1,5 +1,6 @@
 #include "calls.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -24,13 +25,20 @@ enum {
 	NEED_ROUNDS = 2,
 };
 
-enum cancel_reason { CANCEL_NONE, CANCEL_CLIENT_GONE, CANCEL_ASKED, CANCEL_REVOKED };
+enum cancel_reason {
+	CANCEL_NONE,
+	CANCEL_CLIENT_GONE,
+	CANCEL_ASKED,
+	CANCEL_REVOKED,
+	CANCEL_STOPPING,
+};
 
 static const char *const cancel_texts[] = {
 	[CANCEL_NONE] = "",
 	[CANCEL_CLIENT_GONE] = "client_gone",
 	[CANCEL_ASKED] = "cancelled",
 	[CANCEL_REVOKED] = "revoked",
+	[CANCEL_STOPPING] = "gateway_stopping",
 };
 
 /* A call in progress; lives on the stack of calls_run, listed under the lock. */
@@ -55,8 +63,9 @@ struct calls {
 	bool is_started;
 	atomic_bool has_cancels;
 	pthread_mutex_t lock; /* guards all below */
-	pthread_cond_t wake;
-	bool is_stopping;
+	pthread_cond_t wake;  /* for the thread; monotonic clock, as the next */
+	pthread_cond_t ended; /* for calls_drain */
+	bool is_stopping, is_draining;
 	struct call *running;
 	size_t count;
 	uint64_t last_number;
@@ -72,17 +81,9 @@ struct calls *calls_new(const struct calls_config *config)
 	(void)pthread_condattr_init(&attr);
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&c->wake, &attr);
+	(void)pthread_cond_init(&c->ended, &attr);
 	(void)pthread_condattr_destroy(&attr);
 	return c;
-}
-
-void calls_free(struct calls *c)
-{
-	if (!c)
-		return;
-	(void)pthread_cond_destroy(&c->wake);
-	(void)pthread_mutex_destroy(&c->lock);
-	free(c);
 }
 
 size_t calls_running(struct calls *c)
@@ -247,6 +248,23 @@ int calls_start(struct calls *c, struct err *err)
 	return r;
 }
 
+void calls_drain(struct calls *c, uint32_t timeout_ms)
+{
+	struct timespec until;
+	int r = 0;
+
+	if (!c)
+		return;
+	clock_abs_after(timeout_ms, &until);
+	(void)pthread_mutex_lock(&c->lock);
+	c->is_draining = true;
+	while (c->count > 0 && r != ETIMEDOUT)
+		r = pthread_cond_timedwait(&c->ended, &c->lock, &until);
+	for (struct call *call = c->running; call; call = call->next)
+		mark_cancelled(c, call, CANCEL_STOPPING);
+	(void)pthread_mutex_unlock(&c->lock);
+}
+
 void calls_stop(struct calls *c)
 {
 	if (!c || !c->is_started)
@@ -332,7 +350,7 @@ static void record_done(const struct call *call, const PB(Done) * done)
 	outcome_name(done->outcome, outcome);
 	r.outcome = outcome;
 	r.error = done->error_text;
-	if (value.len > 0)
+	if (value.len > 0 && json_scan(value.data, value.len, NULL) == 0)
 		redact_json(&kept, (const char *)value.data, value.len, RECORD_RESULT_MAX);
 	r.result_json = pb_bytes(kept.data, kept.len);
 	r.stdout = done->stdout;
@@ -559,6 +577,8 @@ static int fail_cancelled(const struct call *call, struct err *err)
 {
 	if (atomic_load(&call->cancel) == CANCEL_REVOKED)
 		return err_set(err, ERR_DENIED, "the tool's approval was revoked");
+	if (atomic_load(&call->cancel) == CANCEL_STOPPING)
+		return err_set(err, ERR_UNAVAILABLE, "the gateway is stopping; the tool was ended");
 	return err_set(err, ERR_CANCELLED, "cancelled");
 }
 
@@ -616,20 +636,24 @@ static int run_somewhere(struct call *call, struct json_span arguments, Protobuf
 	}
 }
 
-static bool call_list(struct calls *c, struct call *call)
+static int call_list(struct calls *c, struct call *call, struct err *err)
 {
-	bool has_room;
+	int r = 0;
 
 	(void)pthread_mutex_lock(&c->lock);
-	has_room = c->count < c->config.max_running;
-	if (has_room) {
+	if (c->is_draining) {
+		r = err_set(err, ERR_UNAVAILABLE,
+			    "the gateway is stopping; the tool was not started");
+	} else if (c->count >= c->config.max_running) {
+		r = err_set(err, ERR_BUSY, "too many calls are running; the tool was not started");
+	} else {
 		c->count++;
 		call->number = ++c->last_number;
 		call->next = c->running;
 		c->running = call;
 	}
 	(void)pthread_mutex_unlock(&c->lock);
-	return has_room;
+	return r;
 }
 
 static void call_unlist(struct calls *c, struct call *call)
@@ -641,6 +665,8 @@ static void call_unlist(struct calls *c, struct call *call)
 		p = &(*p)->next;
 	*p = call->next;
 	c->count--;
+	if (c->is_draining)
+		(void)pthread_cond_signal(&c->ended);
 	(void)pthread_mutex_unlock(&c->lock);
 }
 
@@ -724,9 +750,9 @@ int calls_run(struct calls *c, const struct call_request *rq, ProtobufCMessage *
 	r = check_permit(&call, err);
 	if (r < 0)
 		return r;
-	if (!call_list(c, &call))
-		return err_set(err, ERR_BUSY,
-			       "too many calls are running; the tool was not started");
+	r = call_list(c, &call, err);
+	if (r < 0)
+		return r;
 	if (rq->ends_with_client && rq->answer)
 		answer_on_gone(rq->answer, client_gone, &call);
 	r = run_recorded(&call, arguments, ret, err);

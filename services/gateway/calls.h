@@ -37,8 +37,9 @@ struct calls_config {
 };
 struct calls *calls_new(const struct calls_config *config);
 int calls_start(struct calls *c, struct err *err) BOX_MUST_CHECK;
+/* Refuse new calls, let those that run end, at most timeout_ms; then cancel the rest. */
+void calls_drain(struct calls *c, uint32_t timeout_ms);
 void calls_stop(struct calls *c);
-void calls_free(struct calls *c);
 
 /* All borrowed until calls_run returns. */
 struct call_request {

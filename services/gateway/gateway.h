@@ -18,6 +18,7 @@ struct gateway {
 	struct service service;
 	struct gateway_cfg cfg;
 	struct keys *keys;
+	struct bus_tls *tls;
 	struct bus *bus;
 	struct spool *spool;
 	struct sessions *sessions;

@@ -13,6 +13,7 @@ static const struct cfg_row rows[] = {
 	ROW("MCPBOX_REGISTRY_ADDR",   CFG_STRING, registry_addr,  "127.0.0.1:8100", 1, 1024,   0, "where the registry listens, comma-separated"),
 	ROW("MCPBOX_KEYS_FILE",       CFG_STRING, keys_file,      NULL,             1, 4095,   CFG_REQUIRED | CFG_INTERNAL, "key file of this role"),
 	ROW("MCPBOX_BUS_PEERS",       CFG_UINT,   bus_peers,      "64",             4, 512,    0, "most peers on the bus at once"),
+	BUS_TLS_ROWS(struct gateway_cfg),
 	ROW("MCPBOX_SPOOL_DIR",       CFG_STRING, spool_dir,      NULL,             1, 4095,   CFG_REQUIRED | CFG_INTERNAL, "where call records wait for the registry"),
 	ROW("MCPBOX_AUDIT_SYNC_MS",   CFG_MS,     audit_sync_ms,  "50",             0, 10000,  0, "longest time a call record waits for fdatasync; 0: before each answer"),
 	ROW("MCPBOX_STALE_MAX",       CFG_MS,     stale_max_ms,   "300s",           0, 86400000, 0, "how long published tools run without a registry; 0: stop at once"),

@@ -12,6 +12,8 @@ struct gateway_cfg {
 	char *registry_addr;
 	char *keys_file;
 	uint32_t bus_peers;
+	char *bus_tls_cert;
+	char *bus_tls_ca;
 	char *spool_dir;
 	uint32_t audit_sync_ms;
 	uint32_t stale_max_ms;

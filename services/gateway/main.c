@@ -1,10 +1,11 @@
 /* The gateway: speaks MCP to clients, finds tools in memory, lets executors run them. */
-#include <stdlib.h>
 #include <string.h>
 #include "crypto.h"
 #include "gateway.h"
 #include "log.h"
 #include "upstream.h"
+
+#define DRAIN_MS 10000 /* well within the supervisor's patience */
 
 /* News thread: quick, and asks nothing of the bus. */
 static void on_status(void *arg, const PB(Status) * status)
@@ -58,12 +59,15 @@ static int open_bus(struct gateway *gw, struct err *err)
 				     .slots = gw->cfg.bus_peers };
 	int r = keys_load(gw->cfg.keys_file, &gw->keys, err);
 
+	if (r == 0)
+		r = bus_tls_load(gw->cfg.bus_tls_cert, gw->cfg.bus_tls_ca, &gw->tls, err);
 	if (r < 0)
 		return r;
 	r = open_sessions(gw, err);
 	if (r < 0)
 		return r;
 	config.keys = gw->keys;
+	config.tls = gw->tls;
 	return bus_new(&config, &gw->bus, err);
 }
 
@@ -143,6 +147,7 @@ static int gateway_start(struct gateway *gw)
 static void gateway_stop(struct gateway *gw)
 {
 	listeners_stop(gw->listeners);
+	calls_drain(gw->calls, DRAIN_MS);
 	if (gw->http)
 		http_server_stop(gw->http);
 	tool_map_stop(gw->map);
@@ -152,18 +157,15 @@ static void gateway_stop(struct gateway *gw)
 		spool_stop(gw->spool, 2000);
 	if (gw->bus)
 		bus_stop(gw->bus);
-	tool_map_free(gw->map);
-	calls_free(gw->calls);
-	executors_free(gw->executors);
 	listeners_free(gw->listeners);
 	ratelimit_free(gw->ratelimit);
 	sessions_free(gw->sessions);
-	keys_free(gw->keys);
+	/* Keys, settings, map, executors and calls stay: the news thread of the bus outlives it. */
 }
 
 int main(int argc, char **argv)
 {
-	struct gateway gw = { 0 };
+	static struct gateway gw;
 	int r = service_init(&gw.service, &gateway_info, argc, argv, &gw.cfg);
 
 	if (r == 0) {
@@ -172,7 +174,6 @@ int main(int argc, char **argv)
 		if (r == 0)
 			r = service_run(&gw.service);
 		gateway_stop(&gw);
-		cfg_free(gateway_info.rows, gateway_info.row_count, &gw.cfg);
 	}
 	return service_exit_code(r);
 }

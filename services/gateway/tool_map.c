@@ -56,17 +56,6 @@ struct tool_map *tool_map_new(struct bus *b, void (*on_change)(void *arg, const 
 	return m;
 }
 
-void tool_map_free(struct tool_map *m)
-{
-	if (!m)
-		return;
-	catalog_unref(m->current);
-	(void)pthread_cond_destroy(&m->wanted);
-	(void)pthread_cond_destroy(&m->swapped);
-	(void)pthread_mutex_destroy(&m->lock);
-	free(m);
-}
-
 struct catalog *tool_map_get(struct tool_map *m)
 {
 	struct catalog *c;

@@ -19,7 +19,6 @@ struct tool_map *tool_map_new(struct bus *b, void (*on_change)(void *arg, const 
 			      void *arg);
 int tool_map_start(struct tool_map *m, struct err *err) BOX_MUST_CHECK;
 void tool_map_stop(struct tool_map *m);
-void tool_map_free(struct tool_map *m);
 
 /* A Status arrived.  Quick; any thread. */
 void tool_map_news(struct tool_map *m, const PB(Status) * status);

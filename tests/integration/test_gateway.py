@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import queue
+import signal
 import socket
 import subprocess
 import threading
@@ -776,6 +777,26 @@ def test_busy_executor_is_passed_over(own, tmp_path):
     result = own.call("echo", {"do": "busy_once", "file": str(tmp_path / "once")})
     assert result["isError"] is False
     assert [sum("execute" in f for f in e.facts) for e in own.executors.values()] == [1, 1]
+
+
+def test_frozen_executor_gets_no_new_calls(own):
+    frozen = own.executors["executor-a"].process
+    own.start_executor("executor-b")
+    os.kill(frozen.pid, signal.SIGSTOP)
+    own.until(lambda: own.health()["executors"]["answering"] == 1)
+    for _ in range(5):
+        assert own.call("echo")["isError"] is False
+    os.kill(frozen.pid, signal.SIGCONT)
+    own.until(lambda: own.health()["executors"]["answering"] == 2)
+
+
+def test_stop_lets_running_calls_end(own):
+    executor = own.executors["executor-a"]
+    answers = queue.Queue()
+    threading.Thread(target=lambda: answers.put(own.call("echo", {"do": "slow"})), daemon=True).start()
+    executor.wait_for(lambda f: "execute" in f)
+    own.stop_gateway()
+    assert answers.get(timeout=WAIT)["isError"] is False
 
 
 def test_without_executors_a_call_ends_by_its_deadline(own):
