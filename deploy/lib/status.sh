@@ -12,8 +12,13 @@ service_healthy() {
 	esac
 }
 
+# The ports listen on one address; the Host header is one that both accept without being told.
 status_http() {
-	curl -fsS -m 3 --noproxy '*' -o /dev/null "http://127.0.0.1:$(config_get "$1")/health" 2>/dev/null
+	address=$(config_get MCPBOX_LISTEN_HOST)
+	case $address in
+	'' | 0.0.0.0) address=127.0.0.1 ;;
+	esac
+	curl -fsS -m 3 --noproxy '*' -H 'Host: 127.0.0.1' -o /dev/null "http://$address:$(config_get "$1")/health" 2>/dev/null
 }
 
 # What the registry knows of live instances: a JSON array, empty without a registry.
