@@ -54,8 +54,7 @@ struct calls {
 	bool is_draining;
 };
 
-/* ---- life of a call
- * ------------------------------------------------------------------------------- */
+/* ---- life of a call ---- */
 
 static void init_condition(pthread_cond_t *cond)
 {
@@ -204,8 +203,7 @@ static int new_call(struct calls *c, const struct call_order *order, struct call
 	return 0;
 }
 
-/* ---- running
- * -------------------------------------------------------------------------------------- */
+/* ---- running ---- */
 
 static void finish_call(struct call *call, const struct run_facts *facts, const struct err *failure)
 {
@@ -260,8 +258,7 @@ static int start_thread(struct call *call)
 	return -r;
 }
 
-/* ---- the table
- * ------------------------------------------------------------------------------------ */
+/* ---- the table ---- */
 
 struct calls *calls_new(const struct calls_config *config)
 {
@@ -432,8 +429,7 @@ void calls_stop(struct calls *c)
 	(void)calls_drain(c, STOP_MS);
 }
 
-/* ---- answers
- * -------------------------------------------------------------------------------------- */
+/* ---- answers ---- */
 
 static ProtobufCBinaryData of_buf(const struct buf *b)
 {

@@ -17,6 +17,7 @@ struct executor {
 	struct service service;
 	struct executor_cfg cfg;
 	struct keys *keys;
+	struct bus_tls *tls;
 	struct pool *pool;
 	struct blobs *blobs;
 	struct calls *calls;

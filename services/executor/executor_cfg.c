@@ -12,6 +12,7 @@ static const struct cfg_row rows[] = {
 	    0, 0, 0, "where this instance listens; port 0 is announced"),
 	CFG(struct executor_cfg, "MCPBOX_BUS_PEERS", CFG_UINT, bus_peers, "64", 4, 1024, 0,
 	    "questions to other services at once"),
+	BUS_TLS_ROWS(struct executor_cfg),
 	CFG(struct executor_cfg, "MCPBOX_EGRESS_SOCKET", CFG_STRING, egress_socket, NULL, 0, 100,
 	    CFG_INTERNAL,
 	    "socket of the egress-proxy on this machine; unset: tools have no network"),

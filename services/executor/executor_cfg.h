@@ -10,6 +10,8 @@ struct executor_cfg {
 	char *registry_addr;
 	char *bus_listen;
 	uint32_t bus_peers;
+	char *bus_tls_cert;
+	char *bus_tls_ca;
 	char *egress_socket;
 	char *worker_path;
 	char *runtime_dir;

@@ -14,8 +14,7 @@
 /* Before a handler's own deadline, so that the answer still arrives. */
 #define ANSWER_EARLY_MS 20u
 
-/* ---- Execute
- * -------------------------------------------------------------------------------------- */
+/* ---- Execute ---- */
 
 static int take_blobs(struct executor *x, const PB(ExecuteRequest) * in, struct err *err)
 {
@@ -114,8 +113,7 @@ static int handle_wait(struct bus_request *rq, struct err *err)
 	return 0;
 }
 
-/* ---- Inspect
- * -------------------------------------------------------------------------------------- */
+/* ---- Inspect ---- */
 
 static int inspect(struct executor *x, const PB(InspectRequest) * in, PB(InspectReply) * *ret,
 		   struct err *err)
@@ -157,8 +155,7 @@ static int handle_inspect(struct bus_request *rq, struct err *err)
 	return r;
 }
 
-/* ---- control
- * -------------------------------------------------------------------------------------- */
+/* ---- control ---- */
 
 static int handle_cancel(struct bus_request *rq, struct err *err)
 {
@@ -199,8 +196,7 @@ const struct bus_route executor_control_routes[] = {
 };
 const size_t executor_control_route_count = ARRAY_LEN(executor_control_routes);
 
-/* ---- news
- * ----------------------------------------------------------------------------------------- */
+/* ---- news ---- */
 
 static bool is_listed(void *arg, const char *permit_id)
 {

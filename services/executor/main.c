@@ -100,7 +100,8 @@ static int join_bus(struct executor *x, struct err *err)
 	struct bus_config config = { .keys = x->keys,
 				     .instance = x->service.instance,
 				     .registry_addrs = x->cfg.registry_addr,
-				     .slots = x->cfg.bus_peers };
+				     .slots = x->cfg.bus_peers,
+				     .tls = x->tls };
 	struct bus_news news = { .on_status = executor_on_status, .arg = x };
 	int r = bus_new(&config, &x->bus, err);
 
@@ -122,6 +123,8 @@ static int executor_start(struct executor *x)
 	raise_descriptors(&x->cfg);
 	if (r == 0)
 		r = keys_load(x->cfg.keys_file, &x->keys, &err);
+	if (r == 0)
+		r = bus_tls_load(x->cfg.bus_tls_cert, x->cfg.bus_tls_ca, &x->tls, &err);
 	service_harden();
 	if (r == 0)
 		r = start_sandboxes(x, &err);

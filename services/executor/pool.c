@@ -27,6 +27,7 @@
 #define BACKOFF_FIRST_MS  50u
 #define BACKOFF_MAX_MS    5000u
 #define WAKE_MS           250
+#define COUNT_MS          10 /* between counts of threads: a bomb starts some 200 meanwhile */
 
 enum { WORKER_PLAIN, WORKER_HTTP, WORKER_COUNT };
 
@@ -61,8 +62,7 @@ static void signal_fd(int fd)
 	(void)!write(fd, &one, sizeof(one)); /* full means that it is readable already */
 }
 
-/* ---- starting and losing a worker (manager thread, lock held)
- * ------------------------------------- */
+/* ---- starting and losing a worker (manager thread, lock held) ---- */
 
 /* Threads of this uid in one process, from its status file; 0 when it is another's or gone. */
 static uint32_t count_process_tasks(const char *pid)
@@ -99,6 +99,11 @@ static uint32_t count_uid_tasks(void)
 	if (dir)
 		(void)closedir(dir);
 	return tasks;
+}
+
+static bool shares_thread_count(const struct pool_worker *w)
+{
+	return !(w->ready.layers & LAYER_USERNS);
 }
 
 static int send_config(const struct pool *p, const struct pool_worker *w)
@@ -220,8 +225,7 @@ static void lose_worker(struct pool *p, struct pool_worker *w)
 	lose_sandboxes(p, w);
 }
 
-/* ---- what workers report (manager thread, lock held)
- * ---------------------------------------------- */
+/* ---- what workers report (manager thread, lock held) ---- */
 
 static struct sandbox *find_sandbox(struct pool *p, const struct pool_worker *w, uint64_t number)
 {
@@ -237,6 +241,22 @@ static void kill_process(const struct sandbox *s)
 	(void)syscall(SYS_pidfd_send_signal, s->pidfd, SIGKILL, NULL, 0);
 }
 
+/* The process behind a pidfd, as seen from here; 0 when it is gone. */
+static pid_t pid_of(int pidfd)
+{
+	char path[64], line[128];
+	pid_t pid = 0;
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		(void)sscanf(line, "Pid: %d", &pid);
+	if (f)
+		(void)fclose(f);
+	return pid > 0 ? pid : 0;
+}
+
 /* Takes pidfd. */
 static void on_started(struct pool *p, struct pool_worker *w, const struct wire_started *started,
 		       int pidfd)
@@ -249,6 +269,7 @@ static void on_started(struct pool *p, struct pool_worker *w, const struct wire_
 		return;
 	}
 	s->pidfd = pidfd;
+	s->pid = shares_thread_count(w) ? pid_of(pidfd) : 0;
 	s->was_started = true;
 	if (s->was_killed)
 		kill_process(s);
@@ -316,8 +337,26 @@ static int read_report(struct pool *p, struct pool_worker *w, struct wire_messag
 	return r;
 }
 
-/* ---- manager thread
- * ------------------------------------------------------------------------------- */
+/* Without user namespaces the kernel's thread limit is one for all calls: one tool could use it up.
+ * So each is counted, and killed when it goes over its own. */
+static void count_threads(struct pool *p)
+{
+	for (struct sandbox *s = p->sandboxes; s; s = s->next) {
+		char pid[16];
+
+		if (s->pid == 0 || s->was_killed || s->ended.how != 0)
+			continue;
+		(void)snprintf(pid, sizeof(pid), "%d", s->pid);
+		s->threads_seen = count_process_tasks(pid);
+		if (s->threads_seen > s->threads_max) {
+			s->was_killed = true;
+			kill_process(s);
+			signal_fd(s->events_fd);
+		}
+	}
+}
+
+/* ---- manager thread ---- */
 
 static bool is_stuck(const struct pool *p, const struct pool_worker *w, uint64_t now)
 {
@@ -356,6 +395,7 @@ static void *manage(void *arg)
 	struct pool *p = arg;
 	BOX_CLEANUP(mem_freep) struct wire_message *m = mem_alloc(sizeof(*m));
 	struct pollfd polls[WORKER_COUNT + 1] = { 0 };
+	int wait_ms;
 
 	(void)pthread_mutex_lock(&p->lock);
 	while (!p->is_stopping) {
@@ -366,9 +406,12 @@ static void *manage(void *arg)
 				    is_readable && polls[i].fd == p->workers[i].control, m);
 			polls[i] = (struct pollfd){ .fd = p->workers[i].control, .events = POLLIN };
 		}
+		count_threads(p);
 		polls[WORKER_COUNT] = (struct pollfd){ .fd = p->wake_fd, .events = POLLIN };
+		wait_ms = p->sandboxes && shares_thread_count(&p->workers[WORKER_PLAIN]) ? COUNT_MS
+											 : WAKE_MS;
 		(void)pthread_mutex_unlock(&p->lock);
-		(void)poll(polls, WORKER_COUNT + 1, WAKE_MS);
+		(void)poll(polls, WORKER_COUNT + 1, wait_ms);
 		(void)pthread_mutex_lock(&p->lock);
 	}
 	for (size_t i = 0; i < WORKER_COUNT; i++)
@@ -377,8 +420,7 @@ static void *manage(void *arg)
 	return NULL;
 }
 
-/* ---- outside
- * -------------------------------------------------------------------------------------- */
+/* ---- outside ---- */
 
 static bool all_ready(const struct pool *p)
 {
@@ -493,6 +535,7 @@ static int send_job(struct pool *p, struct sandbox *s, const struct job *job, co
 	m->kind = WIRE_JOB;
 	m->u.job = job_wire(job, s->number);
 	s->submitted_ms = clock_mono_ms();
+	s->threads_max = job->limits.threads;
 	s->next = p->sandboxes;
 	p->sandboxes = s;
 	return wire_send(s->worker->control, m, fds, JOB_FD_COUNT);

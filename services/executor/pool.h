@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include "attrs.h"
 #include "buf.h"
 #include "err.h"
@@ -38,7 +39,10 @@ struct sandbox {
 	uint64_t number;
 	int events_fd; /* eventfd: readable when something below changed; the submitter's */
 	int pidfd;
+	pid_t pid; /* as long as pidfd is open and it runs; 0: not known */
 	bool was_started, was_killed, is_lost;
+	uint32_t threads_max;
+	uint32_t threads_seen;   /* over threads_max: killed for it */
 	struct wire_ended ended; /* how 0: still running */
 	uint64_t submitted_ms;
 	struct pool_worker *worker;

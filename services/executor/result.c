@@ -32,8 +32,7 @@ const char *result_outcome_name(outcome o)
 	return (size_t)o < ARRAY_LEN(names) ? names[o] : "?";
 }
 
-/* ---- texts
- * ---------------------------------------------------------------------------------------- */
+/* ---- texts ---- */
 
 /* "256 MiB", "3.2 MiB", "64 KiB" */
 static void add_size(struct buf *b, uint64_t bytes)
@@ -111,6 +110,11 @@ static void say_protocol(const struct run_facts *f, struct buf *b)
 	buf_add_str(b, "the process wrote something else than an answer to its answer channel");
 }
 
+static void say_threads(const struct run_facts *f, struct buf *b)
+{
+	buf_printf(b, "thread limit %u exceeded (%u)", f->limits->threads, f->threads);
+}
+
 static void say_cancelled(const struct run_facts *f, struct buf *b)
 {
 	buf_add_str(b, "cancelled");
@@ -135,6 +139,7 @@ static const struct {
 	{ CAUSE_EVENTS, OUTCOME(OUTPUT), say_events },
 	{ CAUSE_RESULT, OUTCOME(RESULT), say_result },
 	{ CAUSE_PROTOCOL, OUTCOME(CRASH), say_protocol },
+	{ CAUSE_THREADS, OUTCOME(CRASH), say_threads },
 	{ CAUSE_CANCELLED, OUTCOME(CANCELLED), say_cancelled },
 	{ CAUSE_LOST, OUTCOME(INTERNAL), say_lost },
 };
@@ -174,8 +179,7 @@ static outcome say_end(const struct run_facts *f, struct buf *b)
 	return OUTCOME(CRASH);
 }
 
-/* ---- failures
- * ------------------------------------------------------------------------------------- */
+/* ---- failures ---- */
 
 static void add_part(struct buf *text, const char *heading, const struct buf *part)
 {
@@ -219,8 +223,7 @@ static void fail(const struct run_facts *f, outcome o, struct result *ret)
 	add_error_content(f, NULL, ret);
 }
 
-/* ---- the frame
- * ------------------------------------------------------------------------------------ */
+/* ---- the frame ---- */
 
 enum member {
 	M_OK,

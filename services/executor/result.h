@@ -24,6 +24,7 @@ enum run_cause {
 	CAUSE_EVENTS,   /* too many events that nobody fetched */
 	CAUSE_RESULT,   /* answer frame over RESULT_FRAME_MAX */
 	CAUSE_PROTOCOL, /* broke the rules of its channels */
+	CAUSE_THREADS,  /* over its thread limit, where the kernel does not hold it */
 	CAUSE_CANCELLED,
 	CAUSE_LOST, /* the worker is gone */
 };
@@ -35,6 +36,7 @@ struct run_facts {
 	struct bytes frame;      /* without its length */
 	uint64_t frame_size;     /* as announced; with CAUSE_RESULT more than came */
 	struct wire_ended ended; /* how 0: the worker never said */
+	uint32_t threads;        /* with CAUSE_THREADS: so many were seen */
 	const struct job_limits *limits;
 	const struct capture *output;
 	const char *cancel_reason; /* or NULL */

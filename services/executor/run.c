@@ -61,8 +61,7 @@ void run_cancel(struct run *r, const char *reason)
 	(void)!write(r->sandbox.events_fd, &one, sizeof(one));
 }
 
-/* ---- hand-over
- * ------------------------------------------------------------------------------------ */
+/* ---- hand-over ---- */
 
 static int make_channels(struct run *r, int fds[JOB_FD_COUNT])
 {
@@ -108,8 +107,7 @@ static int hand_over(struct run *r, struct err *err)
 	return code;
 }
 
-/* ---- what comes out of the sandbox
- * ---------------------------------------------------------------- */
+/* ---- what comes out of the sandbox ---- */
 
 static void end_for(struct run *r, enum run_cause cause)
 {
@@ -269,17 +267,21 @@ static void read_host(struct run *r)
 	serve_hostcalls(r);
 }
 
-/* ---- the loop
- * ------------------------------------------------------------------------------------- */
+/* ---- the loop ---- */
 
 static void read_events(struct run *r)
 {
+	struct sandbox now;
 	uint64_t ignored;
 
 	(void)!read(r->sandbox.events_fd, &ignored, sizeof(ignored));
+	now = pool_look(r->pool,
+			&r->sandbox); /* behind the read: what changes from here on signals again */
 	if (atomic_load(&r->is_cancelled))
 		end_for(r, CAUSE_CANCELLED);
-	else if (pool_look(r->pool, &r->sandbox).is_lost)
+	else if (now.threads_seen > now.threads_max)
+		end_for(r, CAUSE_THREADS);
+	else if (now.is_lost)
 		end_for(r, CAUSE_LOST);
 }
 
@@ -365,6 +367,7 @@ int run_do(struct run *r, struct run_facts *ret_facts, struct err *err)
 	*ret_facts = (struct run_facts){ .cause = r->cause,
 					 .has_frame = has_frame(r),
 					 .ended = pool_look(r->pool, &r->sandbox).ended,
+					 .threads = r->sandbox.threads_seen,
 					 .limits = &r->job->limits,
 					 .output = &r->output,
 					 .cancel_reason = r->cancel_reason };

@@ -245,6 +245,17 @@ def test_each_limit_has_its_own_error(box):
         assert answer["outcome"] == outcome and text in answer["error"], (order, answer)
 
 
+def test_too_many_threads_end_a_call_where_the_kernel_counts_for_all():
+    box = Sandboxes("docker")
+    code = "import threading, time\ndef main():\n  for i in range(300): threading.Thread(target=time.sleep, args=(9,), daemon=True).start()\n  time.sleep(5)"
+    answer = box.run(code, modules=["threading"])
+    assert answer["error"].startswith("thread limit 64 exceeded ("), answer
+    box.close()
+    box = Sandboxes("full")
+    assert "can't start new thread" in box.run(code, modules=["threading"])["error"]
+    box.close()
+
+
 def test_output_over_64_kib_is_cut_with_a_marker_and_the_call_goes_on(box):
     answer = box.run("def main():\n  print('y' * 100000)\n  return 1")
     assert answer["structured"] == 1 and answer["stdout"].startswith("y" * 65536) and "output cut" in answer["stdout"][65536:]

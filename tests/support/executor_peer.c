@@ -69,7 +69,7 @@ static void begin(struct buf *line, const json_t *command)
 	json_add_string(line, text_of(command, "id"), strlen(text_of(command, "id")));
 }
 
-/* ---- registry: status ----------------------------------------------------------------------------- */
+/* ---- registry: status ---- */
 
 static void sign_status(PB(SignedStatus) * ret, struct buf *packed,
 			uint8_t signature[CRYPTO_SIGN_SIZE])
@@ -201,7 +201,7 @@ static void start_registry(const char *directory)
 		box_bug("no thread");
 }
 
-/* ---- registry: commands --------------------------------------------------------------------------- */
+/* ---- registry: commands ---- */
 
 static ProtobufCMessage *from_json(const ProtobufCMessageDescriptor *type, const json_t *tree)
 {
@@ -280,7 +280,7 @@ static void revoke_permit(const char *permit_id)
 	publish_status();
 }
 
-/* ---- questions to the executor -------------------------------------------------------------------- */
+/* ---- questions to the executor ---- */
 
 static void ask(const json_t *what, uint16_t msg, const ProtobufCMessage *question,
 		struct buf *line)
@@ -398,7 +398,7 @@ static void ask_ping(const json_t *what, struct buf *line)
 	ask(what, MSG_PING, &q.base, line);
 }
 
-/* ---- commands ------------------------------------------------------------------------------------- */
+/* ---- commands ---- */
 
 static const struct {
 	const char *name;

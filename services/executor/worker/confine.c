@@ -32,8 +32,7 @@ struct call {
 	const int *fds;
 };
 
-/* ---- steps of one call, in the order of confine_call()
- * ------------------------------------------- */
+/* ---- steps of one call, in the order of confine_call() ---- */
 
 static int die_with_zygote(struct call *c)
 {
@@ -215,8 +214,7 @@ void confine_call(struct worker *w, const struct wire_job *job, const int *fds)
 	}
 }
 
-/* ---- steps of the worker
- * -------------------------------------------------------------------------- */
+/* ---- steps of the worker ---- */
 
 static int write_file(const char *path, const char *text)
 {

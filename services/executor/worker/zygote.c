@@ -41,8 +41,7 @@ static int report_ended(struct zygote *z, const struct wire_ended *ended)
 	return report(z, &m, NULL, 0);
 }
 
-/* ---- in the call process
- * -------------------------------------------------------------------------- */
+/* ---- in the call process ---- */
 
 static uint8_t *read_payload(size_t *ret_len)
 {
@@ -110,8 +109,7 @@ static void run_call(struct worker *w, const struct wire_job *job, const int *fd
 	_exit(0); /* never Py_Finalize: it takes long and runs tool code */
 }
 
-/* ---- in the zygote
- * -------------------------------------------------------------------------------- */
+/* ---- in the zygote ---- */
 
 static struct job *find_job(struct zygote *z, pid_t pid)
 {
