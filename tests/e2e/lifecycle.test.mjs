@@ -1,13 +1,25 @@
 // What ./mcpbox promises about starting, stopping, repairing and who may read what.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chownSync, readFileSync, statSync } from 'node:fs';
+import { chmodSync, chownSync, cpSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { Instance } from './instance.mjs';
 
 const isRoot = process.getuid() === 0;
+const REPO = join(import.meta.dirname, '../..');
+
+// What is built, where every user may read it: the clone itself may lie below a closed folder.
+function readableCopy() {
+  const copy = mkdtempSync(join(tmpdir(), 'mcpbox-copy-'));
+  for (const part of ['mcpbox', 'deploy', 'build/release/stage']) {
+    cpSync(join(REPO, part), join(copy, part), { recursive: true });
+  }
+  chmodSync(copy, 0o755);
+  return copy;
+}
 
 describe('./mcpbox', { timeout: 240_000 }, () => {
   let instance;
@@ -130,11 +142,12 @@ describe('./mcpbox', { timeout: 240_000 }, () => {
 
   it('runs as an ordinary user, beside the other instance', { skip: !isRoot && 'is one already' }, async () => {
     const other = await Instance.make();
+    const copy = readableCopy();
     const uid = Number(execFileSync('id', ['-u', 'nobody'], { encoding: 'utf8' }));
     chownSync(other.data, uid, uid);
     const as = (command, ...args) => spawnSync('setpriv', [
       '--reuid', 'nobody', '--regid', 'nogroup', '--clear-groups', '--',
-      join(import.meta.dirname, '../../mcpbox'), command, '--data', other.data, ...args,
+      join(copy, 'mcpbox'), command, '--data', other.data, ...args,
     ], { encoding: 'utf8', env: { ...process.env, ...other.environment, HOME: other.data } });
     try {
       const up = as('up');
@@ -145,6 +158,7 @@ describe('./mcpbox', { timeout: 240_000 }, () => {
       assert.equal(instance.run('status').status, 0);
     } finally {
       assert.equal(as('down', '--purge').status, 0);
+      rmSync(copy, { recursive: true });
     }
   });
 });
