@@ -38,7 +38,7 @@ settings_take_environment() {
 '*) die "$name has more than one line" ;;
 		esac
 		case $name in
-		*_FILE) [ -z "$value" ] || value=$(realpath "$value") || die "$name: no such file" ;;
+		*_FILE | MCPBOX_BUS_TLS_*) [ -z "$value" ] || value=$(realpath "$value") || die "$name: no such file" ;;
 		esac
 		config_set "$name" "$value"
 	done
@@ -63,7 +63,11 @@ settings_bus_port() {
 		port=$((10000 + $(printf '%s' "$data" | cksum | cut -d' ' -f1) % 6000 * 3))
 	fi
 	while ! ports_free "$port"; do port=$((port + 3)); done
-	config_set MCPBOX_REGISTRY_ADDR "127.0.0.1:$port"
+	case $addr in
+	tls+tcp://*) scheme=tls+tcp:// ;;
+	*) scheme= ;;
+	esac
+	config_set MCPBOX_REGISTRY_ADDR "${scheme}127.0.0.1:$port"
 }
 
 ports_free() {
@@ -134,7 +138,7 @@ settings_env() {
 # A file that the operator names may lie where the service's account cannot read it: it gets a copy.
 settings_line() {
 	case $2 in
-	*_FILE)
+	*_FILE | MCPBOX_BUS_TLS_*)
 		copy=$data/env/$1.$2
 		if [ -r "$3" ]; then
 			install -m 0600 "$3" "$copy"

@@ -57,6 +57,7 @@ static int start_bus(struct admin *a, struct err *err)
 		.instance = a->service.instance,
 		.registry_addrs = a->cfg.registry_addr,
 		.slots = a->cfg.bus_peers,
+		.tls = a->tls,
 	};
 	const struct bus_news news = { 0 }; /* only the newest Status is of use here */
 	int r = bus_new(&config, &a->bus, err);
@@ -88,6 +89,8 @@ static int start_parts(struct admin *a, struct err *err)
 	const char *const readable[] = { a->cfg.web_dir, NULL };
 	int r = keys_load(a->cfg.keys_file, &a->keys, err);
 
+	if (r == 0)
+		r = bus_tls_load(a->cfg.bus_tls_cert, a->cfg.bus_tls_ca, &a->tls, err);
 	if (r == 0)
 		r = origin_names_init(&a->names, a->cfg.listen_host, a->cfg.host_names, err);
 	if (r == 0)

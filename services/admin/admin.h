@@ -16,6 +16,7 @@ struct admin {
 	struct service service;
 	struct admin_cfg cfg;
 	struct keys *keys;
+	struct bus_tls *tls;
 	struct bus *bus;
 	struct origin_names names;
 	struct http_route *http_routes; /* made of the table in routes.c */

@@ -10,6 +10,7 @@ static const struct cfg_row rows[] = {
 	ROW("MCPBOX_REGISTRY_ADDR", CFG_STRING, registry_addr, "127.0.0.1:8100", 0, 0, 0,
 	    "where the registry listens; a list for several"),
 	ROW("MCPBOX_BUS_PEERS", CFG_UINT, bus_peers, "64", 4, 1024, 0, "peers on the bus at once"),
+	BUS_TLS_ROWS(struct admin_cfg),
 	ROW("MCPBOX_LISTEN_HOST", CFG_STRING, listen_host, "127.0.0.1", 1, 255, 0,
 	    "address that the HTTP port is opened on"),
 	ROW("MCPBOX_ADMIN_PORT", CFG_UINT, port, "3000", 0, 65535, 0,

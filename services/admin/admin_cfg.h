@@ -9,6 +9,8 @@ struct admin_cfg {
 	char *keys_file;
 	char *registry_addr;
 	uint32_t bus_peers;
+	char *bus_tls_cert;
+	char *bus_tls_ca;
 	char *listen_host;
 	uint32_t port;
 	char *web_dir;

@@ -6,6 +6,7 @@
 
 #include "bus_internal.h"
 #include "bus_slots.h"
+#include "bus_tls.h"
 #include "clock.h"
 #include "crypto.h"
 #include "log.h"
@@ -87,7 +88,7 @@ int bus_check_address(const char *url, struct err *err)
 	return 0;
 }
 
-static int place_read(struct place *place, const char *text, struct err *err)
+static int place_read(const struct bus *b, const char *text, struct place *place, struct err *err)
 {
 	char url[sizeof(place->host)];
 	uint64_t port;
@@ -97,7 +98,7 @@ static int place_read(struct place *place, const char *text, struct err *err)
 	r = snprintf(url, sizeof(url), "%s%s", strstr(text, "://") ? "" : "tcp://", text);
 	if (r < 0 || (size_t)r >= sizeof(url))
 		return err_set(err, ERR_TOO_LARGE, "the registry's address is too long");
-	r = bus_check_address(url, err);
+	r = tls_check_address(b->tls, url, err);
 	if (r < 0)
 		return r;
 	colon = strrchr(url, ':');
@@ -121,7 +122,7 @@ static int places_read(struct bus *b, const char *addrs, struct err *err)
 		if (b->place_count == PLACES_MAX)
 			return err_set(err, ERR_TOO_LARGE, "at most %d registry addresses",
 				       PLACES_MAX);
-		r = place_read(&b->places[b->place_count], one, err);
+		r = place_read(b, one, &b->places[b->place_count], err);
 		if (r < 0)
 			return r;
 		b->place_count++;
@@ -180,9 +181,12 @@ int bus_new(const struct bus_config *config, struct bus **ret, struct err *err)
 	b->self = keys_role(config->keys);
 	(void)snprintf(b->instance, sizeof(b->instance), "%s", config->instance);
 	crypto_random(b->boot_id, sizeof(b->boot_id));
+	b->tls = config->tls;
 	r = places_read(b, config->registry_addrs, err);
 	if (r == 0 && (config->slots < 4 || config->slots > SLOTS_MAX))
 		r = err_set(err, ERR_INVALID, "the bus has 4 to %d slots", SLOTS_MAX);
+	if (r == 0 && config->tls)
+		r = tls_arm(config->tls, err);
 	if (r < 0) {
 		free(b);
 		return r;
@@ -191,7 +195,7 @@ int bus_new(const struct bus_config *config, struct bus **ret, struct err *err)
 	answering_init(b);
 	servers_init(b);
 	news_init(b);
-	r = slots_start(config->slots, &b->slots, err);
+	r = slots_start(config->slots, b->tls, &b->slots, err);
 	if (r < 0)
 		return r;
 	*ret = b;

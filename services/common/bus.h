@@ -1,6 +1,8 @@
 /*
  * The bus: questions (REQ/REP) and news (PUB/SUB) between the services.  bus*.c are the only users of
  * nng.  Frames are sealed per pair of roles (frame.h), so an address is never trusted, only a key.
+ * On tls+tcp:// addresses mutual TLS is one more layer around that: who a peer is still follows from the
+ * key that opens its frame, never from its certificate.
  *
  * Order: bus_new -> (registry: bus_publish_start) -> bus_serve_start ... -> bus_listen_news ->
  * bus_lease_start -> calls -> bus_stop.  One struct bus per process.  Calls: any thread with 1 MiB of
@@ -22,14 +24,24 @@
 
 struct bus;
 
+/*
+ * Certificate with key and the peers' CA, PEM.  Read here, before the service confines itself; NULL is returned
+ * when neither file is named.  Lives as long as the process, like the bus' sockets.  The certificate names
+ * mcpbox-bus (DNS name or CN), which diallers look for whatever the address.
+ */
+struct bus_tls;
+int bus_tls_load(const char *cert_file, const char *ca_file, struct bus_tls **ret,
+		 struct err *err) BOX_MUST_CHECK;
+
 struct bus_config {
 	struct keys *keys;    /* borrowed, outlives the bus */
 	const char *instance; /* "gateway-3fa94c01" */
 	const char *
 		registry_addrs; /* "127.0.0.1:8100[,host:port]" or with scheme; port of news is +1 */
 	uint32_t slots;         /* REQ sockets, MCPBOX_BUS_PEERS */
+	struct bus_tls *tls;    /* for tls+tcp:// addresses; NULL: they are refused */
 };
-/* ipc:// anywhere is refused with the reason; tls+tcp:// is taken by address alone. */
+/* ipc:// anywhere is refused with the reason; tls+tcp:// is taken by address alone, once there is a tls. */
 int bus_new(const struct bus_config *config, struct bus **ret, struct err *err) BOX_MUST_CHECK;
 /* Drain and leave: stops listeners and threads, tells the registry (Leave).  The sockets stay open until the
  * process ends (nng_close under traffic may hang). */

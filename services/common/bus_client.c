@@ -4,6 +4,7 @@
 
 #include "bus_internal.h"
 #include "bus_slots.h"
+#include "bus_tls.h"
 #include "clock.h"
 #include "crypto.h"
 #include "mem.h"
@@ -353,7 +354,7 @@ int bus_call(struct bus *b, const struct bus_target *to, uint16_t msg,
 		box_assert(to->role == ROLE_REGISTRY);
 		return call_run_registry(&call, ret_reply, err);
 	}
-	r = bus_check_address(to->addr, err);
+	r = tls_check_address(b->tls, to->addr, err);
 	return r < 0 ? r : call_run(&call, to->addr, ret_reply, err);
 }
 

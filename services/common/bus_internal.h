@@ -7,6 +7,7 @@
  *	bus_refusals.c  counting and reporting refusals     (struct refusals)
  *	bus_answer.c    answering, replay windows           (struct answering)
  *	bus_server.c    the answering side's sockets        (struct servers)
+ *	bus_tls.c       certificates for all sockets        (struct bus_tls)
  *	bus_news.c      publish, subscribe, status, time    (struct news)
  *	bus_lease.c     announcing this instance            (struct lease)
  *
@@ -48,6 +49,7 @@ struct bus {
 	uint32_t place_count;
 	_Atomic uint32_t place; /* the one that answered last */
 	atomic_bool is_stopping;
+	const struct bus_tls *tls; /* or NULL */
 
 	struct slots *slots;
 	struct refusals *refusals;

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "bus_internal.h"
+#include "bus_tls.h"
 #include "clock.h"
 #include "crypto.h"
 #include "log.h"
@@ -414,7 +415,7 @@ static int sub_dial(struct news *n, uint32_t which)
 	int r;
 
 	bus_registry_url(n->bus, which, BUS_PORT_NEWS, url);
-	r = nng_dialer_create(&dialer, n->sub, url);
+	r = tls_dialer_create(n->bus->tls, n->sub, url, &dialer);
 	if (r != 0)
 		return r;
 	(void)nng_dialer_set_ms(dialer, NNG_OPT_RECONNMINT, 50);
@@ -465,7 +466,7 @@ int bus_publish_start(struct bus *b, const char *listen, struct err *err)
 {
 	struct news *n = b->news;
 	nng_listener listener;
-	int r = bus_check_address(listen, err);
+	int r = tls_check_address(b->tls, listen, err);
 
 	if (r < 0)
 		return r;
@@ -475,7 +476,7 @@ int bus_publish_start(struct bus *b, const char *listen, struct err *err)
 	if (r == 0)
 		r = nng_socket_set_int(n->pub, NNG_OPT_SENDBUF, QUEUE_LEN);
 	if (r == 0)
-		r = nng_listener_create(&listener, n->pub, listen);
+		r = tls_listener_create(b->tls, n->pub, listen, &listener);
 	if (r == 0)
 		r = nng_listener_set_bool(listener, NNG_OPT_TCP_KEEPALIVE, true);
 	if (r == 0)

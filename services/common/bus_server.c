@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bus_internal.h"
+#include "bus_tls.h"
 #include "mem.h"
 
 #define SPARE_CONTEXTS  16   /* answer BUSY while all of `capacity` are at work */
@@ -111,7 +112,7 @@ static int serving_listen(struct serving *s)
 	if (r == 0)
 		r = nng_socket_set_size(s->socket, NNG_OPT_RECVMAXSZ, BUS_RECV_MAX);
 	if (r == 0)
-		r = nng_listener_create(&s->listener, s->socket, s->server.listen);
+		r = tls_listener_create(s->bus->tls, s->socket, s->server.listen, &s->listener);
 	if (r == 0)
 		r = nng_listener_set_bool(s->listener, NNG_OPT_TCP_NODELAY, true);
 	if (r == 0)
@@ -158,7 +159,7 @@ int bus_serve_start(struct bus *b, const struct bus_server *server, char *ret_ad
 		    struct err *err)
 {
 	struct serving *s;
-	int r = bus_check_address(server->listen, err);
+	int r = tls_check_address(b->tls, server->listen, err);
 
 	if (r < 0)
 		return r;

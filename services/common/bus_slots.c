@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "bus_internal.h"
+#include "bus_tls.h"
 #include "clock.h"
 #include "log.h"
 #include "mem.h"
@@ -47,6 +48,7 @@ struct slots {
 	struct slot *slot;      /* `count` of them; guarded by lock, but for socket */
 	uint32_t count;
 	bool is_stopping;
+	const struct bus_tls *tls;
 	pthread_t manager;
 };
 
@@ -278,7 +280,7 @@ void slot_answer_done(struct slot_answer *answer)
 
 static int dialer_open(struct slot *slot)
 {
-	int r = nng_dialer_create(&slot->dialer, slot->socket, slot->addr);
+	int r = tls_dialer_create(slot->slots->tls, slot->socket, slot->addr, &slot->dialer);
 
 	if (r != 0)
 		return r;
@@ -367,13 +369,14 @@ static int slot_start(struct slots *all, struct slot *slot, struct err *err)
 	return 0;
 }
 
-int slots_start(uint32_t count, struct slots **ret, struct err *err)
+int slots_start(uint32_t count, const struct bus_tls *tls, struct slots **ret, struct err *err)
 {
 	struct slots *all = mem_alloc(sizeof(*all));
 
 	bus_sync_init(&all->lock, &all->changed);
 	all->slot = mem_alloc_array(count, sizeof(*all->slot));
 	all->count = count;
+	all->tls = tls;
 	for (uint32_t i = 0; i < count; i++) {
 		int r = slot_start(all, &all->slot[i], err);
 

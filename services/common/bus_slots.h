@@ -13,8 +13,11 @@
 
 struct slots;
 struct slot;
+struct bus_tls;
 
-int slots_start(uint32_t count, struct slots **ret, struct err *err) BOX_MUST_CHECK;
+/* tls: borrowed for good, or NULL. */
+int slots_start(uint32_t count, const struct bus_tls *tls, struct slots **ret,
+		struct err *err) BOX_MUST_CHECK;
 /* From then on nothing is connected any more; sockets stay open until the process ends. */
 void slots_stop(struct slots *all);
 

@@ -52,6 +52,14 @@ struct cfg_row {
 	CFG(type, CFG_LOG_LEVEL_NAME, CFG_STRING, field, "info", 0, 0, 0, \
 	    "least level that is logged: debug, info, warn, error")
 
+/* Two rows of every service on the bus; the fields are char *bus_tls_cert and *bus_tls_ca (bus_tls_load). */
+#define BUS_TLS_ROWS(type)                                                                \
+	CFG(type, "MCPBOX_BUS_TLS_CERT", CFG_STRING, bus_tls_cert, NULL, 0, 4095, 0,      \
+	    "PEM file with this instance's certificate (named mcpbox-bus) and key, mode " \
+	    "0600; tls+tcp:// addresses need it"),                                        \
+		CFG(type, "MCPBOX_BUS_TLS_CA", CFG_STRING, bus_tls_ca, NULL, 0, 4095, 0,  \
+		    "PEM file with the CA of the other services' certificates on the bus")
+
 /* Reads all rows into `into` (zeroed by the caller).  Prints every bad value to stderr, one per line; after
  * a failure `into` holds nothing to free. */
 int cfg_load(const struct cfg_row *rows, size_t count, void *into) BOX_MUST_CHECK;

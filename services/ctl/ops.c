@@ -9,6 +9,7 @@
 
 struct ops {
 	struct keys *keys;
+	struct bus_tls *tls;
 	struct bus *bus;
 };
 
@@ -38,6 +39,7 @@ static int open_bus(struct ops *ops, const struct ctl *ctl, const struct bus_new
 		.instance = "ctl",
 		.registry_addrs = ctl->place.registry_addr,
 		.slots = SLOTS,
+		.tls = ops->tls,
 	};
 	int r = bus_new(&config, &ops->bus, err);
 
@@ -54,6 +56,8 @@ int ops_open(const struct ctl *ctl, const struct bus_news *news, struct ops **re
 	quiet_log();
 	if (r == 0)
 		r = open_keys(ctl, &ops->keys, err);
+	if (r == 0)
+		r = bus_tls_load(ctl->place.bus_tls_cert, ctl->place.bus_tls_ca, &ops->tls, err);
 	if (r == 0)
 		r = open_bus(ops, ctl, news, err);
 	if (r < 0) {

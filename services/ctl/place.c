@@ -84,6 +84,8 @@ int place_find(const char *data, struct place *ret, struct err *err)
 	}
 	port = setting(config, "MCPBOX_ADMIN_PORT", "3000");
 	p.registry_addr = setting(config, "MCPBOX_REGISTRY_ADDR", "127.0.0.1:8100");
+	p.bus_tls_cert = setting(config, "MCPBOX_BUS_TLS_CERT", "");
+	p.bus_tls_ca = setting(config, "MCPBOX_BUS_TLS_CA", "");
 	p.token = token && *token ? mem_strdup(token) : NULL;
 	if (parse_u64(port, 1, 65535, &number) < 0) {
 		place_done(&p);
@@ -98,6 +100,8 @@ void place_done(struct place *p)
 {
 	free(p->data);
 	free(p->registry_addr);
+	free(p->bus_tls_cert);
+	free(p->bus_tls_ca);
 	free(p->token);
 	*p = (struct place){ 0 };
 }

@@ -10,7 +10,9 @@
 struct place {
 	char *data;          /* data directory */
 	char *registry_addr; /* "127.0.0.1:8100" */
-	char *token;         /* MCPBOX_TOKEN, or NULL */
+	char *bus_tls_cert;  /* PEM files for tls+tcp:// (bus_tls_load); "" when not set */
+	char *bus_tls_ca;
+	char *token; /* MCPBOX_TOKEN, or NULL */
 	uint16_t admin_port;
 };
 

@@ -10,6 +10,7 @@ static const struct cfg_row rows[] = {
 	ROW("MCPBOX_REGISTRY_ADDR", CFG_STRING, registry_addr, "127.0.0.1:8100", 0, 0, 0,
 	    "where the registry listens; a list for several"),
 	ROW("MCPBOX_BUS_PEERS", CFG_UINT, bus_peers, "64", 1, 1024, 0, "peers on the bus at once"),
+	BUS_TLS_ROWS(struct egress_cfg),
 	ROW("MCPBOX_SPOOL_DIR", CFG_STRING, spool_dir, NULL, 0, 0, CFG_REQUIRED | CFG_INTERNAL,
 	    "directory of records that have not reached the registry yet"),
 	ROW("MCPBOX_AUDIT_SYNC_MS", CFG_MS, audit_sync_ms, "50", 0, 60000, 0,

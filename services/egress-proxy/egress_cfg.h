@@ -16,6 +16,8 @@ struct egress_cfg {
 	char *upstream_proxy;
 	uint64_t body_memory_bytes;
 	uint32_t bus_peers;
+	char *bus_tls_cert;
+	char *bus_tls_ca;
 	uint32_t audit_sync_ms;
 	uint32_t stale_max_ms;
 };

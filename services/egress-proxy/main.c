@@ -24,6 +24,7 @@ struct egress {
 	struct pinned pinned;
 	struct dns_server dns;
 	struct keys *keys;
+	struct bus_tls *tls;
 	struct bus *bus;
 	struct loop *loop;
 	struct exchange_env env;
@@ -122,7 +123,8 @@ static int start_bus(struct egress *e, struct err *err)
 	struct bus_config config = { .instance = e->service.instance,
 				     .registry_addrs = e->cfg.registry_addr,
 				     .keys = e->keys,
-				     .slots = e->cfg.bus_peers };
+				     .slots = e->cfg.bus_peers,
+				     .tls = e->tls };
 	int r = bus_new(&config, &e->bus, err);
 
 	e->env.bus = e->bus;
@@ -186,6 +188,8 @@ static int prepare(struct egress *e, struct err *err)
 		r = keys_load(e->cfg.keys_file, &e->keys, err);
 	if (r == 0 && keys_role(e->keys) != ROLE_EGRESS)
 		r = err_set(err, ERR_INVALID, "the key file is another role's");
+	if (r == 0)
+		r = bus_tls_load(e->cfg.bus_tls_cert, e->cfg.bus_tls_ca, &e->tls, err);
 	return r == 0 ? confine(&e->cfg, err) : r;
 }
 

@@ -157,7 +157,8 @@ static int open_bus(struct registry *reg, struct err *err)
 	struct bus_config config = { .keys = reg->keys,
 				     .instance = reg->service.instance,
 				     .registry_addrs = reg->cfg.registry_addr,
-				     .slots = reg->cfg.bus_peers };
+				     .slots = reg->cfg.bus_peers,
+				     .tls = reg->tls };
 	char news[128];
 	int r = bus_new(&config, &reg->bus, err);
 
@@ -199,6 +200,8 @@ static int registry_start(struct registry *reg)
 	r = crypto_start();
 	if (r == 0)
 		r = open_keys(reg, &root, &err);
+	if (r == 0)
+		r = bus_tls_load(reg->cfg.bus_tls_cert, reg->cfg.bus_tls_ca, &reg->tls, &err);
 	if (r == 0) {
 		service_harden();
 		r = confine(&err);

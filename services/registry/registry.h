@@ -16,6 +16,7 @@ struct registry {
 	struct service service;
 	struct registry_cfg cfg;
 	struct keys *keys;
+	struct bus_tls *tls;
 	struct store *store;
 	struct bus *bus;
 	struct leases *leases;

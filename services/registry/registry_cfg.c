@@ -17,6 +17,7 @@ const struct cfg_row registry_cfg_rows[] = {
 	       "questions answered at once, each with a database connection"),
 	ROW_OF("MCPBOX_BUS_PEERS", CFG_UINT, bus_peers, "64", 4, 1024, 0,
 	       "peers that can be asked at once"),
+	BUS_TLS_ROWS(struct registry_cfg),
 	ROW_OF("MCPBOX_REGISTRY_DB_WAIT", CFG_MS, db_wait_ms, "30s", 0, 600000, 0,
 	       "how long a start waits for the database"),
 	ROW_OF("MCPBOX_REGISTRY_DB_STATEMENT", CFG_MS, db_statement_ms, "4s", 100, 60000, 0,

@@ -11,6 +11,8 @@ struct registry_cfg {
 	char *registry_addr;
 	uint32_t workers;
 	uint32_t bus_peers;
+	char *bus_tls_cert;
+	char *bus_tls_ca;
 	uint32_t db_wait_ms;
 	uint32_t db_statement_ms;
 };

@@ -5,7 +5,8 @@
  *	bus_test_peer spool <directory>     another process: records two calls and kills itself
  *	bus_test_peer dial <port>           another: connects and kills itself
  *
- * Prints "ready" when it listens on port (work), port+1 (news), port+2 (control).  What it can be
+ * Prints "ready" when it listens on port (work), port+1 (news), port+2 (control); over TLS when
+ * MCPBOX_BUS_TLS_CERT and _CA are set.  What it can be
  *told: LIST_SERVERS{page}          echoes page; total = how often CREATE_SERVER ran
  *	GET_SERVER{server_id}       tool_count = refusals of the cause of that name
  *	CREATE_SERVER{name}         "die": ends the process at once.  "hold": returns after
@@ -390,7 +391,11 @@ int main(int argc, char **argv)
 	(void)sigaddset(&signals, SIGTERM);
 	(void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	crypto_random(peer.epoch, sizeof(peer.epoch));
-	(void)snprintf(addr, sizeof(addr), "127.0.0.1:%s", argv[1]);
+	if (bus_tls_load(getenv("MCPBOX_BUS_TLS_CERT"), getenv("MCPBOX_BUS_TLS_CA"), &config.tls,
+			 &err) < 0)
+		return 2;
+	(void)snprintf(addr, sizeof(addr), "%s127.0.0.1:%s", config.tls ? "tls+tcp://" : "tcp://",
+		       argv[1]);
 	config.registry_addrs = addr;
 	peer.keys = test_keys(ROLE_REGISTRY, 1);
 	config.keys = peer.keys;

@@ -24,102 +24,16 @@
 #include "bus.h"
 #include "clock.h"
 #include "crypto.h"
+#include "peer_process.h"
 #include "spool.h"
 #include "test_keys.h"
 
 #define PATIENCE_MS 20000 /* for events that must come; nothing waits this long */
 
-extern char **environ;
-
 static struct {
-	const char *peer_path;
-	pid_t pid;
-	uint16_t port;
 	struct bus *bus;
 	struct keys *keys; /* of the gateway */
 } t;
-
-/* ---- the peer process ----------------------------------------------------------------------- */
-
-/* True when it says that it is ready, false when its ports are taken. */
-static bool peer_spawn(uint16_t port, const char *capacity)
-{
-	posix_spawn_file_actions_t actions;
-	char port_text[8], word[8] = "";
-	char *argv[] = { (char *)(uintptr_t)t.peer_path, port_text, (char *)(uintptr_t)capacity,
-			 NULL };
-	int out[2];
-
-	(void)snprintf(port_text, sizeof(port_text), "%u", port);
-	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
-	assert_int_equal(posix_spawn_file_actions_init(&actions), 0);
-	assert_int_equal(posix_spawn_file_actions_adddup2(&actions, out[1], 1), 0);
-	assert_int_equal(posix_spawn(&t.pid, t.peer_path, &actions, NULL, argv, environ), 0);
-	(void)posix_spawn_file_actions_destroy(&actions);
-	(void)close(out[1]);
-	for (size_t len = 0; len < 6;) {
-		ssize_t n = read(out[0], word + len, 6 - len);
-
-		if (n <= 0)
-			break;
-		len += (size_t)n;
-	}
-	(void)close(out[0]);
-	return strcmp(word, "ready\n") == 0;
-}
-
-static void peer_reap(void)
-{
-	int status;
-
-	if (t.pid > 0)
-		(void)waitpid(t.pid, &status, 0);
-	t.pid = 0;
-}
-
-static void peer_kill(void)
-{
-	if (t.pid > 0)
-		(void)kill(t.pid, SIGKILL);
-	peer_reap();
-}
-
-/* Three ports in a row that were free a moment ago. */
-static uint16_t port_guess(void)
-{
-	struct sockaddr_in sa = { .sin_family = AF_INET,
-				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof(sa);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_true(fd >= 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
-	(void)close(fd);
-	return ntohs(sa.sin_port) > 65000 ? 20000 : ntohs(sa.sin_port);
-}
-
-static void peer_start(const char *capacity)
-{
-	for (int tries = 0; tries < 20; tries++) {
-		t.port = port_guess();
-		if (peer_spawn(t.port, capacity))
-			return;
-		peer_reap();
-	}
-	fail_msg("no ports for the peer");
-}
-
-/* The same ports again; they may be busy for a moment after a kill. */
-static void peer_restart(const char *capacity)
-{
-	for (int tries = 0; tries < 100; tries++) {
-		if (peer_spawn(t.port, capacity))
-			return;
-		peer_reap();
-	}
-	fail_msg("the peer does not come back");
-}
 
 /* ---- this process' bus ---------------------------------------------------------------------- */
 
@@ -130,7 +44,7 @@ static void start(const char *capacity, uint32_t slots)
 	char addr[64];
 
 	peer_start(capacity);
-	(void)snprintf(addr, sizeof(addr), "127.0.0.1:%u", t.port);
+	(void)snprintf(addr, sizeof(addr), "127.0.0.1:%u", peer_process.port);
 	config.registry_addrs = addr;
 	assert_int_equal(bus_new(&config, &t.bus, &err), 0);
 }
@@ -376,7 +290,7 @@ static void a_killed_peer_leaves_the_outcome_unknown(void **state)
 	peer_reap();
 	peer_restart("4");
 	assert_int_equal(list(1, &opts, NULL, &err), 0);
-	assert_int_equal(waitpid(t.pid, NULL, WNOHANG), 0);
+	assert_int_equal(waitpid(peer_process.pid, NULL, WNOHANG), 0);
 }
 
 static void learns_the_boot_id_of_a_restarted_peer(void **state)
@@ -664,12 +578,12 @@ static void connect_and_close(uint16_t port)
 static void dial_and_die(uint16_t port)
 {
 	char port_text[8];
-	char *argv[] = { (char *)(uintptr_t)t.peer_path, (char *)"dial", port_text, NULL };
+	char *argv[] = { (char *)(uintptr_t)peer_process.path, (char *)"dial", port_text, NULL };
 	int status;
 	pid_t pid;
 
 	(void)snprintf(port_text, sizeof(port_text), "%u", port);
-	assert_int_equal(posix_spawn(&pid, t.peer_path, NULL, NULL, argv, environ), 0);
+	assert_int_equal(posix_spawn(&pid, peer_process.path, NULL, NULL, argv, environ), 0);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
@@ -682,9 +596,9 @@ static void listeners_survive_clients_that_vanish(void **state)
 
 	(void)state;
 	for (int i = 0; i < 300; i++)
-		connect_and_close((uint16_t)(t.port + i % 3));
+		connect_and_close((uint16_t)(peer_process.port + i % 3));
 	for (int i = 0; i < 100; i++)
-		dial_and_die((uint16_t)(t.port + i % 3));
+		dial_and_die((uint16_t)(peer_process.port + i % 3));
 	assert_int_equal(list(9, NULL, NULL, &err), 0);
 	assert_int_equal(bus_news_start(t.bus, &news, &err), 0);
 	set_state("5", true);
@@ -913,9 +827,9 @@ static void die_with_open_call(void)
 {
 	pid_t pid;
 	int status;
-	char *argv[] = { (char *)(uintptr_t)t.peer_path, (char *)"spool", spool_root, NULL };
+	char *argv[] = { (char *)(uintptr_t)peer_process.path, (char *)"spool", spool_root, NULL };
 
-	assert_int_equal(posix_spawn(&pid, t.peer_path, NULL, NULL, argv, environ), 0);
+	assert_int_equal(posix_spawn(&pid, peer_process.path, NULL, NULL, argv, environ), 0);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
@@ -984,7 +898,7 @@ int main(int argc, char **argv)
 
 	if (argc < 2 || crypto_start() < 0)
 		return 2;
-	t.peer_path = argv[1];
+	peer_process.path = argv[1];
 	if (argc == 3)
 		cmocka_set_test_filter(argv[2]);
 	t.keys = test_keys(ROLE_GATEWAY, 1);
