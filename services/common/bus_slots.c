@@ -48,6 +48,7 @@ struct slots {
 	struct slot *slot;      /* `count` of them; guarded by lock, but for socket */
 	uint32_t count;
 	bool is_stopping;
+	bool was_away; /* the manager let go of the lock during its round */
 	const struct bus_tls *tls;
 	pthread_t manager;
 };
@@ -303,6 +304,7 @@ static void slot_open(struct slots *all, struct slot *slot)
 		log_warn("bus.dial_failed", F_STR("addr", slot->addr),
 			 F_STR("reason", nng_strerror(r)));
 	(void)pthread_mutex_lock(&all->lock);
+	all->was_away = true;
 	slot->state = r == 0 ? SLOT_OPEN : SLOT_RETIRING;
 	(void)pthread_cond_broadcast(&all->changed);
 }
@@ -314,6 +316,7 @@ static void slot_close(struct slots *all, struct slot *slot)
 		(void)pthread_mutex_unlock(&all->lock);
 		(void)nng_dialer_close(slot->dialer);
 		(void)pthread_mutex_lock(&all->lock);
+		all->was_away = true;
 		slot->has_dialer = false;
 	}
 	if (slot->pipes > 0)
@@ -340,9 +343,11 @@ static void *manager_run(void *arg)
 
 	(void)pthread_mutex_lock(&all->lock);
 	while (!all->is_stopping) {
+		all->was_away = false;
 		for (uint32_t i = 0; i < all->count; i++)
 			slot_manage(all, &all->slot[i]);
-		if (!all->is_stopping)
+		/* A change that was signalled while nng had this thread woke nobody: look again. */
+		if (!all->was_away && !all->is_stopping)
 			bus_sync_wait(&all->lock, &all->changed, 1000);
 	}
 	(void)pthread_mutex_unlock(&all->lock);
