@@ -7,6 +7,7 @@ Exit 0 only when every case ended as its header says and every invariant held.
 
 import argparse
 import ast
+import errno
 import fcntl
 import json
 import os
@@ -108,7 +109,7 @@ class Fixtures:
         s = socket.socket(family, kind)
         try:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            s.bind(address)
+            self._bind(s, address)
         except OSError:
             if family == socket.AF_INET6:
                 s.close()
@@ -118,6 +119,18 @@ class Fixtures:
             s.listen(8)
         self.sockets.append(s)
         threading.Thread(target=self._serve, args=(s, address, greeting), daemon=True).start()
+
+    @staticmethod
+    def _bind(s, address, patience_s=30):
+        """The corpus' port lies among those that the kernel gives to anyone: wait for who has it just now."""
+        end = time.monotonic() + patience_s
+        while True:
+            try:
+                return s.bind(address)
+            except OSError as e:
+                if e.errno != errno.EADDRINUSE or time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
 
     def _serve(self, s, address, greeting):
         while True:
