@@ -41,6 +41,8 @@ struct news {
 	int64_t clock_offset_ms; /* registry time minus own monotonic time */
 	bool has_clock;
 
+	pthread_mutex_t intake_lock; /* held over a whole frame; taken first of all */
+	bool is_closed; /* guarded by it: nothing of the caller's is touched any more */
 	pthread_mutex_t deliver_lock; /* one callback at a time, in order; taken before lock */
 	struct bus_news callbacks;
 
@@ -68,6 +70,7 @@ void news_init(struct bus *b)
 	b->news = n;
 	n->bus = b;
 	bus_sync_init(&n->lock, &n->changed);
+	(void)pthread_mutex_init(&n->intake_lock, NULL);
 	(void)pthread_mutex_init(&n->deliver_lock, NULL);
 	(void)pthread_mutex_init(&n->publish_lock, NULL);
 	n->heard_ms = clock_mono_ms();
@@ -353,7 +356,10 @@ static void *sub_run(void *arg)
 			return NULL;
 		if (r != 0)
 			continue;
-		frame_take(n, nng_msg_body(m), nng_msg_len(m));
+		(void)pthread_mutex_lock(&n->intake_lock);
+		if (!n->is_closed)
+			frame_take(n, nng_msg_body(m), nng_msg_len(m));
+		(void)pthread_mutex_unlock(&n->intake_lock);
 		nng_msg_free(m);
 	}
 }
@@ -453,7 +459,7 @@ int bus_news_start(struct bus *b, const struct bus_news *news, struct err *err)
 	if (r != 0)
 		return err_set(err, ERR_UNAVAILABLE, "cannot listen to the registry's news: %s",
 			       nng_strerror(r));
-	/* Never joined: it sleeps in nng until the process ends. */
+	/* Never joined: it sleeps in nng until the process ends; news_stop closes its intake. */
 	(void)pthread_detach(bus_thread("bus-news", sub_run, n));
 	n->watch = bus_thread("bus-watch", watch_run, n);
 	n->has_watch = true;
@@ -536,4 +542,8 @@ void news_stop(struct bus *b)
 	(void)pthread_mutex_unlock(&n->lock);
 	if (n->has_watch)
 		(void)pthread_join(n->watch, NULL);
+	/* The keys and what the callbacks point at may be freed once this returns. */
+	(void)pthread_mutex_lock(&n->intake_lock);
+	n->is_closed = true;
+	(void)pthread_mutex_unlock(&n->intake_lock);
 }
