@@ -1,6 +1,27 @@
 # From sources to $app.  Everything that runs comes from there: the clone may lie where no account can read.
 # shellcheck shell=sh
 
+# A tree can be built that has been built already, or that CMake has a recipe for.
+build_check_preset() {
+	case $1 in
+	*[!a-z0-9-]* | '') ;;
+	*)
+		[ ! -e "$repo/build/$1/stage/.hash" ] || return 0
+		! grep -q "\"name\": *\"$1\"" "$repo/CMakePresets.json" || return 0
+		;;
+	esac
+	die_usage "--build wants a preset of CMakePresets.json, not '$1'"
+}
+
+# CMake refuses a tree that was configured where the clone lay before.
+build_forget_moved() {
+	home=$(sed -n 's/^CMAKE_HOME_DIRECTORY:INTERNAL=//p' "$1/CMakeCache.txt" 2>/dev/null) || return 0
+	if [ -n "$home" ] && ! [ "$home" -ef "$repo" ]; then
+		say "$1 was configured for $home; building anew"
+		rm -rf "$1"
+	fi
+}
+
 # build_tree PRESET: does nothing quickly when no source has changed.
 build_tree() {
 	tree=$repo/build/$1
@@ -8,6 +29,7 @@ build_tree() {
 		say "$repo/build may not be written by $(id -un): using what is built there"
 		return 0
 	fi
+	build_forget_moved "$tree"
 	[ -e "$tree/build.ninja" ] || (cd "$repo" && cmake --preset "$1" -DBOX_TESTS=OFF) >&2 ||
 		die "cmake could not configure the build"
 	build_log=$(mktemp)

@@ -25,8 +25,10 @@ service_names() {
 
 # Prints why and ends `up`.
 service_failed() {
-	say "$1 did not start; its last log lines:"
-	tail -n 20 "$data/log/$1.log" >&2 2>/dev/null || true
+	say "$1 did not start; its last log lines (more: ./mcpbox logs$at $1):"
+	# What earlier starts said is no cause of this one's end.
+	awk '/"event":"service.started"/ { n = 0 } { line[n++] = $0 }
+		END { for (i = n > 20 ? n - 20 : 0; i < n; i++) print line[i] }' "$data/log/$1.log" >&2 2>/dev/null || true
 	exit 1
 }
 

@@ -64,7 +64,7 @@ status_json() {
 }
 
 status_table() {
-	[ -r "$data/config.env" ] || { say "no instance under $data; start one with ./mcpbox up"; return 0; }
+	[ -r "$data/config.env" ] || { say "no instance under $data; start one with ./mcpbox up$at"; return 0; }
 	printf '%-14s %-8s %-9s %s\n' SERVICE PID HEALTHY SINCE
 	for name in $(service_names); do
 		status_service_json "$name" |
