@@ -30,9 +30,35 @@ static void print_help(const struct service_info *info)
 		     info->name);
 }
 
+static const char *log_level_text(const struct service *s)
+{
+	for (size_t i = 0; i < s->info->row_count; i++)
+		if (strcmp(s->info->rows[i].name, CFG_LOG_LEVEL_NAME) == 0)
+			return *(char *const *)((const char *)s->cfg + s->info->rows[i].offset);
+	return "info";
+}
+
+static int find_log_level(const struct service *s, enum log_level *ret)
+{
+	static const char *const names[] = { "debug", "info", "warn", "error" };
+	const char *text = log_level_text(s);
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (strcmp(text, names[i]) == 0) {
+			*ret = (enum log_level)i;
+			return 0;
+		}
+	}
+	(void)fprintf(stderr, CFG_LOG_LEVEL_NAME ": unknown level: %s\n", text);
+	return -ERR_INVALID;
+}
+
 static void print_config(const struct service *s)
 {
-	if (cfg_load(s->info->rows, s->info->row_count, s->cfg) < 0)
+	enum log_level level;
+
+	if (cfg_load(s->info->rows, s->info->row_count, s->cfg) < 0 ||
+	    find_log_level(s, &level) < 0)
 		exit(EXIT_FAILURE);
 	cfg_print(s->info->rows, s->info->row_count, s->cfg, stdout);
 	cfg_free(s->info->rows, s->info->row_count, s->cfg);
@@ -71,29 +97,6 @@ static int answer_options(const struct service *s, int argc, char **argv)
 	return -ERR_INVALID;
 }
 
-static const char *log_level_text(const struct service *s)
-{
-	for (size_t i = 0; i < s->info->row_count; i++)
-		if (strcmp(s->info->rows[i].name, CFG_LOG_LEVEL_NAME) == 0)
-			return *(char *const *)((const char *)s->cfg + s->info->rows[i].offset);
-	return "info";
-}
-
-static int open_log(const struct service *s)
-{
-	static const char *const names[] = { "debug", "info", "warn", "error" };
-	const char *text = log_level_text(s);
-
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		if (strcmp(text, names[i]) == 0) {
-			log_open(s->info->name, s->instance, (enum log_level)i);
-			return 0;
-		}
-	}
-	(void)fprintf(stderr, CFG_LOG_LEVEL_NAME ": unknown level: %s\n", text);
-	return -ERR_INVALID;
-}
-
 static void end_signals(sigset_t *ret)
 {
 	(void)sigemptyset(ret);
@@ -123,6 +126,7 @@ static void name_instance(struct service *s)
 int service_init(struct service *s, const struct service_info *info, int argc, char **argv,
 		 void *cfg)
 {
+	enum log_level level;
 	int r;
 
 	s->info = info;
@@ -132,12 +136,12 @@ int service_init(struct service *s, const struct service_info *info, int argc, c
 	r = answer_options(s, argc, argv);
 	if (r == 0)
 		r = cfg_load(info->rows, info->row_count, cfg);
+	if (r == 0)
+		r = find_log_level(s, &level);
 	if (r < 0)
 		return r;
 	name_instance(s);
-	r = open_log(s);
-	if (r < 0)
-		return r;
+	log_open(info->name, s->instance, level);
 	json_start();
 	set_signals();
 	return 0;
