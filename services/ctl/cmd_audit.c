@@ -183,6 +183,41 @@ static uint32_t rows_at_start(const struct options *o)
 	return o->limit > PAGE_ROWS ? PAGE_ROWS : (uint32_t)o->limit;
 }
 
+/* What the registry writes.  A word that is none of these would be waited for in vain. */
+static const char *const topics[] = {
+	"access.refused", "bus.refused",     "egress.refused", "sandbox.killed",   "auth.locked",
+	"auth.login",     "auth.logout",     "auth.password",  "auth.setup",       "call.finished",
+	"egress.allowed", "egress.denied",   "host.approved",  "host.rejected",    "host.requested",
+	"host.revoked",   "instance.joined", "instance.left",  "server.created",   "server.deleted",
+	"server.started", "server.stopped",  "server.updated", "settings.changed", "tool.approved",
+	"tool.created",   "tool.deleted",    "tool.rejected",  "tool.revoked",     "tool.submitted",
+	"tool.tested",    "tool.updated",    "tool.validated",
+};
+
+static bool is_topic(const char *text)
+{
+	for (size_t i = 0; i < ARRAY_LEN(topics); i++)
+		if (strcmp(topics[i], text) == 0)
+			return true;
+	return false;
+}
+
+static bool knows_topics(const struct options *o)
+{
+	for (size_t i = 0; i < o->topic_count; i++) {
+		if (is_topic(o->topics[i]))
+			continue;
+		(void)fputs("mcpboxctl: there is no topic ", stderr);
+		print_safe(stderr, o->topics[i], strlen(o->topics[i]));
+		(void)fputs("\n  one of:", stderr);
+		for (size_t k = 0; k < ARRAY_LEN(topics); k++)
+			(void)fprintf(stderr, " %s", topics[k]);
+		(void)fputc('\n', stderr);
+		return false;
+	}
+	return true;
+}
+
 enum ctl_exit cmd_audit_tail(struct ctl *ctl)
 {
 	const struct options *o = &ctl->options;
@@ -196,6 +231,8 @@ enum ctl_exit cmd_audit_tail(struct ctl *ctl)
 		(void)fputs("mcpboxctl: -n wants at least 1\n", stderr);
 		return CTL_USAGE;
 	}
+	if (!knows_topics(o))
+		return CTL_USAGE;
 	tail_init(&tail, ctl);
 	r = ops_open(ctl, o->no_follow ? NULL : &news, &ops, &err);
 	tail.ops = ops;

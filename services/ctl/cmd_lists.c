@@ -1,7 +1,9 @@
-/* tools, servers (from the admin service); executors, instances (from the registry's Status). */
+/* tools, servers, start, stop (from the admin service); executors, instances (from the registry's Status). */
 #include <stdio.h>
+#include <string.h>
 #include "clock.h"
 #include "ctl.h"
+#include "find.h"
 #include "json.h"
 #include "mem.h"
 #include "ops.h"
@@ -44,6 +46,41 @@ enum ctl_exit cmd_servers(struct ctl *ctl)
 	else
 		print_servers(servers);
 	return CTL_DONE;
+}
+
+static enum ctl_exit move_server(const struct ctl *ctl, const char *verb)
+{
+	BOX_CLEANUP(mem_freep) char *path = NULL;
+	BOX_CLEANUP(json_decrefp) json_t *answer = NULL;
+	struct err err = { 0 };
+	const char *message;
+	char id[64];
+	int r = find_server(ctl, ctl->args[0], id, &err);
+
+	if (r == 0) {
+		path = mem_printf("/api/sandbox/servers/%s/%s", id, verb);
+		r = session_call(ctl, "POST", path, NULL, &answer, &err);
+	}
+	if (r < 0)
+		return ctl_fail(ctl, &err);
+	if (ctl->options.json) {
+		print_json(stdout, answer);
+		return CTL_DONE;
+	}
+	message = print_member(answer, "message", "Done.");
+	print_safe(stdout, message, strlen(message));
+	(void)putchar('\n');
+	return CTL_DONE;
+}
+
+enum ctl_exit cmd_start(struct ctl *ctl)
+{
+	return move_server(ctl, "start");
+}
+
+enum ctl_exit cmd_stop(struct ctl *ctl)
+{
+	return move_server(ctl, "stop");
 }
 
 /* All tools of all servers, each with its server's name. */

@@ -25,14 +25,16 @@ static int read_line(FILE *in, char *ret, size_t size, struct err *err)
 	return 0;
 }
 
-static int ask(const char *question, bool echo, char *ret, size_t size, struct err *err)
+/* instead: the option that says it without a terminal. */
+static int ask(const char *question, const char *instead, bool echo, char *ret, size_t size,
+	       struct err *err)
 {
 	struct termios before, quiet;
 	bool has_tty = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &before) == 0;
 	int r;
 
 	if (!has_tty)
-		return err_set_field(err, ERR_INVALID, NULL, "--user U --password-file F",
+		return err_set_field(err, ERR_INVALID, NULL, instead,
 				     "there is no terminal to ask at");
 	quiet = before;
 	if (!echo)
@@ -73,10 +75,11 @@ static int get_password(const struct ctl *ctl, bool is_new, char ret[LINE_MAX_BY
 
 	if (ctl->options.password_file)
 		return password_from_file(ctl->options.password_file, ret, LINE_MAX_BYTES, err);
-	r = ask(is_new ? "New password" : "Password", false, ret, LINE_MAX_BYTES, err);
+	r = ask(is_new ? "New password" : "Password", "--password-file F (- is standard input)",
+		false, ret, LINE_MAX_BYTES, err);
 	if (r < 0 || !is_new)
 		return r;
-	r = ask("Again", false, again, sizeof(again), err);
+	r = ask("Again", "--password-file F", false, again, sizeof(again), err);
 	if (r == 0 && strcmp(ret, again) != 0)
 		r = err_set(err, ERR_INVALID, "the two passwords differ");
 	crypto_wipe(again, sizeof(again));
@@ -86,7 +89,7 @@ static int get_password(const struct ctl *ctl, bool is_new, char ret[LINE_MAX_BY
 static int get_user(const struct ctl *ctl, char ret[LINE_MAX_BYTES], struct err *err)
 {
 	if (!ctl->options.user)
-		return ask("User", true, ret, LINE_MAX_BYTES, err);
+		return ask("User", "--user U --password-file F", true, ret, LINE_MAX_BYTES, err);
 	if (snprintf(ret, LINE_MAX_BYTES, "%s", ctl->options.user) >= LINE_MAX_BYTES)
 		return err_set(err, ERR_INVALID, "that user name is too long");
 	return 0;
@@ -128,8 +131,8 @@ enum ctl_exit cmd_setup(struct ctl *ctl)
 	if (ctl->options.json)
 		print_json(stdout, answer);
 	else
-		(void)printf("Made the first admin, %s.  Next: mcpboxctl login --user %s\n", user,
-			     user);
+		(void)printf("Made the first admin, %s.  Next: " CTL_SELF " login --user %s\n",
+			     user, user);
 	return CTL_DONE;
 }
 

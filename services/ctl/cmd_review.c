@@ -51,7 +51,7 @@ static void print_pending(const json_t *tools, const json_t *requests)
 	if (has_requests)
 		review_print_requests(requests);
 	if (has_tools || has_requests)
-		(void)puts("\nLook at one: mcpboxctl show X");
+		(void)puts("\nLook at one: " CTL_SELF " show X");
 	else
 		(void)puts("Nothing is waiting.");
 }
@@ -168,15 +168,12 @@ enum ctl_exit cmd_show(struct ctl *ctl)
 
 /* ---- deciding ---- */
 
-/* --hash, else what `show` had on the screen, else what is there now.  Heap. */
+/* --hash, else what `show` had on the screen; never what nobody has looked at.  Heap. */
 static int reviewed_hash(const struct ctl *ctl, const char *id, char **ret, struct err *err)
 {
 	BOX_CLEANUP(mem_freep) char *path = seen_path(ctl, id);
-	BOX_CLEANUP(mem_freep) char *url = NULL;
-	BOX_CLEANUP(json_decrefp) json_t *tool = NULL;
 	struct err ignored = { 0 };
 	size_t len;
-	int r;
 
 	if (ctl->options.hash) {
 		*ret = mem_strdup(ctl->options.hash);
@@ -184,19 +181,18 @@ static int reviewed_hash(const struct ctl *ctl, const char *id, char **ret, stru
 	}
 	if (place_read_file(path, 128, ret, &len, &ignored) == 0 && len > 0)
 		return 0;
-	url = mem_printf("/api/tools/%s", id);
-	r = session_call(ctl, "GET", url, NULL, &tool, err);
-	if (r == 0)
-		*ret = mem_strdup(print_member(tool, "content_hash", ""));
-	return r;
+	return err_set(err, ERR_STALE, "look at it first: " CTL_SELF " show %.200s", ctl->args[0]);
 }
 
-static int changed_since(int r, struct err *err)
+static int changed_since(const struct ctl *ctl, int r, struct err *err)
 {
-	if (r == -ERR_STALE)
-		return err_set_field(err, ERR_STALE, NULL, "mcpboxctl show it again, then decide",
-				     "it has changed since you looked at it");
-	return r;
+	BOX_CLEANUP(mem_freep) char *hint = NULL;
+
+	if (r != -ERR_STALE)
+		return r;
+	hint = mem_printf("look again, then decide: " CTL_SELF " show %.200s", ctl->args[0]);
+	return err_set_field(err, ERR_STALE, NULL, hint,
+			     "%.200s has changed since you looked at it", ctl->args[0]);
 }
 
 static int let_through(const struct ctl *ctl, const struct target *t, json_t **ret, struct err *err)
@@ -217,7 +213,8 @@ static int let_through(const struct ctl *ctl, const struct target *t, json_t **r
 		return r;
 	path = mem_printf("/api/approvals/tools/%s/action", t->id);
 	body = json_pack("{s:s, s:s}", "action", "approve", "content_hash", hash);
-	return changed_since(session_call(ctl, "POST", path, body, ret, err), err);
+	r = session_call(ctl, "POST", path, body, ret, err);
+	return changed_since(ctl, r, err);
 }
 
 static const char *const resources[] = { [TARGET_TOOL] = "tools", [TARGET_HOST] = "network" };
@@ -261,6 +258,29 @@ static void print_outcome(const json_t *answer)
 	(void)putchar('\n');
 }
 
+/* An approved tool is listed only while its server runs; whoever waits for it should hear so. */
+static void print_if_not_started(const struct ctl *ctl, const char *tool_id)
+{
+	BOX_CLEANUP(mem_freep) char *path = mem_printf("/api/tools/%s", tool_id);
+	BOX_CLEANUP(mem_freep) char *server_path = NULL;
+	BOX_CLEANUP(json_decrefp) json_t *tool = NULL;
+	BOX_CLEANUP(json_decrefp) json_t *server = NULL;
+	struct err ignored = { 0 };
+	const char *name;
+
+	if (session_call(ctl, "GET", path, NULL, &tool, &ignored) < 0)
+		return;
+	server_path = mem_printf("/api/servers/%s", print_member(tool, "server_id", ""));
+	if (session_call(ctl, "GET", server_path, NULL, &server, &ignored) < 0 ||
+	    strcmp(print_member(server, "status", ""), "running") == 0)
+		return;
+	name = print_member(server, "name", "?");
+	(void)printf(
+		"Server '%s' is not started yet: a client calls mcpbox_start_server, or " CTL_SELF
+		" start %s\n",
+		name, name);
+}
+
 typedef int decision(const struct ctl *ctl, const struct target *t, json_t **ret, struct err *err);
 
 static enum ctl_exit decide(const struct ctl *ctl, decision *fn, const char *done)
@@ -281,6 +301,8 @@ static enum ctl_exit decide(const struct ctl *ctl, decision *fn, const char *don
 	}
 	(void)printf("%s %s.", done, ctl->args[0]);
 	print_outcome(answer);
+	if (fn == let_through && target.kind == TARGET_TOOL)
+		print_if_not_started(ctl, target.id);
 	return CTL_DONE;
 }
 

@@ -8,6 +8,9 @@
 #include "options.h"
 #include "place.h"
 
+/* How a person calls us: the binary lies in no PATH. */
+#define CTL_SELF "./mcpbox ctl"
+
 /* Exit codes; scripts rely on them. */
 enum ctl_exit {
 	CTL_DONE = 0,
@@ -29,6 +32,7 @@ typedef enum ctl_exit ctl_command_fn(struct ctl *ctl);
 ctl_command_fn cmd_setup, cmd_login, cmd_logout, cmd_user_passwd;
 ctl_command_fn cmd_pending, cmd_show, cmd_approve, cmd_reject, cmd_revoke;
 ctl_command_fn cmd_audit_tail, cmd_audit_verify;
+ctl_command_fn cmd_start, cmd_stop;
 ctl_command_fn cmd_tools, cmd_servers, cmd_executors, cmd_instances;
 ctl_command_fn cmd_keys_init;
 

@@ -31,22 +31,42 @@ static const char *id_by_name(const json_t *items, const char *name, size_t len)
 	return NULL;
 }
 
-static int find_by_names(const struct ctl *ctl, const char *x, const char *slash,
-			 struct target *ret, struct err *err)
+static int server_by_name(const struct ctl *ctl, const char *name, size_t len, char ret[64],
+			  struct err *err)
 {
 	BOX_CLEANUP(json_decrefp) json_t *servers = NULL;
-	BOX_CLEANUP(json_decrefp) json_t *tools = NULL;
-	BOX_CLEANUP(mem_freep) char *path = NULL;
 	const char *id;
 	int r = session_list(ctl, "/api/servers", &servers, err);
 
 	if (r < 0)
 		return r;
-	id = id_by_name(servers, x, (size_t)(slash - x));
+	id = id_by_name(servers, name, len);
 	if (!id)
-		return err_set(err, ERR_NOT_FOUND, "there is no server '%.*s'", (int)(slash - x),
-			       x);
-	path = mem_printf("/api/servers/%s/tools", id);
+		return err_set(err, ERR_NOT_FOUND, "there is no server '%.*s'", (int)len, name);
+	(void)snprintf(ret, 64, "%s", id);
+	return 0;
+}
+
+int find_server(const struct ctl *ctl, const char *x, char ret[64], struct err *err)
+{
+	if (!text_is_uuid(x))
+		return server_by_name(ctl, x, strlen(x), ret, err);
+	(void)snprintf(ret, 64, "%s", x);
+	return 0;
+}
+
+static int find_by_names(const struct ctl *ctl, const char *x, const char *slash,
+			 struct target *ret, struct err *err)
+{
+	BOX_CLEANUP(json_decrefp) json_t *tools = NULL;
+	BOX_CLEANUP(mem_freep) char *path = NULL;
+	char server[64];
+	const char *id;
+	int r = server_by_name(ctl, x, (size_t)(slash - x), server, err);
+
+	if (r < 0)
+		return r;
+	path = mem_printf("/api/servers/%s/tools", server);
 	r = session_list(ctl, path, &tools, err);
 	if (r < 0)
 		return r;

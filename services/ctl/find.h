@@ -9,7 +9,10 @@ struct target {
 	enum target_kind kind;
 	char id[64];
 };
+
 /* Asks the admin service where a name must be looked up.  -ERR_NOT_FOUND, -ERR_INVALID, or as
  * session_call. */
 int find_target(const struct ctl *ctl, const char *x, struct target *ret,
 		struct err *err) BOX_MUST_CHECK;
+/* The id of the server with that id or name, as find_target. */
+int find_server(const struct ctl *ctl, const char *x, char ret[64], struct err *err) BOX_MUST_CHECK;

@@ -28,6 +28,8 @@ static const struct ctl_command commands[] = {
 	  "let it through, as it was shown" },
 	{ "reject", "X", 1, OPT(OPTION_REASON), cmd_reject, "send it back with --reason" },
 	{ "revoke", "X", 1, 0, cmd_revoke, "take an approval back, at once" },
+	{ "start", "SERVER", 1, 0, cmd_start, "let a server's approved tools be called" },
+	{ "stop", "SERVER", 1, 0, cmd_stop, "take a server's tools out of the list" },
 	{ "tools", "", 0, 0, cmd_tools, "all tools" },
 	{ "servers", "", 0, 0, cmd_servers, "all servers" },
 	{ "executors", "", 0, 0, cmd_executors, "running executors and how they confine tools" },
@@ -47,7 +49,7 @@ static const char what_x_is[] = "X is a tool's id or server/tool, or host:REQUES
 
 static void print_overview(FILE *out)
 {
-	(void)fputs("usage: mcpboxctl COMMAND [ARGUMENTS] [OPTIONS]\n\n", out);
+	(void)fputs("usage: " CTL_SELF " COMMAND [ARGUMENTS] [OPTIONS]\n\n", out);
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
 		char left[40];
 
@@ -61,7 +63,7 @@ static void print_overview(FILE *out)
 
 static void print_help(const struct ctl_command *c, FILE *out)
 {
-	(void)fprintf(out, "usage: mcpboxctl %s%s%s [OPTIONS]\n\n%s\n", c->words,
+	(void)fprintf(out, "usage: " CTL_SELF " %s%s%s [OPTIONS]\n\n%s\n", c->words,
 		      c->arg_count ? " " : "", c->args, c->meaning);
 	if (strcmp(c->args, "X") == 0)
 		(void)fputs(what_x_is, out);
@@ -98,8 +100,28 @@ static enum ctl_exit usage(const char *what, const char *detail)
 {
 	(void)fprintf(stderr, "mcpboxctl: %s", what);
 	print_safe(stderr, detail, strlen(detail));
-	(void)fputs("\nTry: mcpboxctl --help\n", stderr);
+	(void)fputs("\nTry: " CTL_SELF " --help\n", stderr);
 	return CTL_USAGE;
+}
+
+/* What may follow a first word that is only half a command. */
+static enum ctl_exit usage_second_word(const char *first)
+{
+	size_t len = strlen(first);
+	bool is_known = false;
+
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		const struct ctl_command *c = &commands[i];
+
+		if (strncmp(c->words, first, len) != 0 || c->words[len] != ' ')
+			continue;
+		if (!is_known)
+			(void)fprintf(stderr, "mcpboxctl: '%s' goes on with one of\n", first);
+		is_known = true;
+		(void)fprintf(stderr, "  " CTL_SELF " %s %-*s %s\n", c->words, 3, c->args,
+			      c->meaning);
+	}
+	return is_known ? CTL_USAGE : usage("there is no command ", first);
 }
 
 static enum ctl_exit run(const struct ctl_command *command, struct ctl *ctl)
@@ -128,7 +150,7 @@ static enum ctl_exit dispatch(struct ctl *ctl)
 	if (o->word_count == 0)
 		return usage("a command is missing", "");
 	if (!c)
-		return usage("there is no command ", o->words[0]);
+		return usage_second_word(o->words[0]);
 	if (o->help) {
 		print_help(c, stdout);
 		return CTL_DONE;

@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <unistd.h>
 #include "crypto.h"
 #include "log.h"
@@ -83,9 +84,13 @@ int ops_ask(struct ops *ops, uint16_t msg, const ProtobufCMessage *request, Prot
 		.repeatable = true,
 		.principal = &owner,
 	};
+	int r;
 
 	owner.kind = MCPBOX__V1__PRINCIPAL__KIND__KIND_OWNER;
-	return bus_ask_registry(ops->bus, msg, request, &opts, ret, err);
+	r = bus_ask_registry(ops->bus, msg, request, &opts, ret, err);
+	if (r == -ERR_UNAVAILABLE && !err->hint[0])
+		(void)snprintf(err->hint, sizeof(err->hint), "is it running?  ./mcpbox up");
+	return r;
 }
 
 int ops_status(struct ops *ops, PB(Status) * *ret, struct err *err)

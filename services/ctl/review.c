@@ -259,8 +259,9 @@ void review_print(const struct review *v, const char *x)
 	(void)puts("\nCode");
 	print_code(print_member(v->tool, "python_code", ""));
 	if (strcmp(print_member(v->tool, "approval_status", ""), "pending_review") == 0)
-		(void)printf("\nDecide: mcpboxctl approve %s, or reject %s --reason \"why\"\n", x,
-			     x);
+		(void)printf("\nDecide: " CTL_SELF " approve %s, or " CTL_SELF
+			     " reject %s --reason \"why\"\n",
+			     x, x);
 }
 
 void review_print_json(const struct review *v)

@@ -106,12 +106,30 @@ static int renew(const struct ctl *ctl, const char *old, struct err *err)
 	return refresh(ctl, err);
 }
 
+/* Nobody can log in before `setup`.  When it cannot be told, `login` will tell. */
+static bool lacks_admin(const struct ctl *ctl)
+{
+	const struct client_request rq = {
+		.port = ctl->place.admin_port,
+		.method = "GET",
+		.path = "/auth/status",
+	};
+	BOX_CLEANUP(json_decrefp) json_t *answer = NULL;
+	struct err ignored = { 0 };
+
+	return client_call(&rq, &answer, &ignored) == 0 &&
+	       json_is_true(json_object_get(answer, "setup_required"));
+}
+
 static int not_logged_in(const struct ctl *ctl, struct err *err)
 {
 	if (ctl->place.token)
 		return err_set(err, ERR_UNAUTHENTICATED,
 			       "MCPBOX_TOKEN is not, or no longer, valid");
-	return err_set_field(err, ERR_UNAUTHENTICATED, NULL, "mcpboxctl login", "not logged in");
+	if (lacks_admin(ctl))
+		return err_set_field(err, ERR_UNAUTHENTICATED, NULL, CTL_SELF " setup",
+				     "this instance has no admin yet");
+	return err_set_field(err, ERR_UNAUTHENTICATED, NULL, CTL_SELF " login", "not logged in");
 }
 
 static char *present_token(const struct ctl *ctl)

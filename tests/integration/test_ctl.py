@@ -110,7 +110,7 @@ def test_every_command_explains_itself(data):
         if line.startswith("  ") and not line.startswith("  -"):
             words = [word for word in line[2:24].split() if word.islower()]
             answer = run(data, *words, "--help")
-            assert answer.returncode == 0 and answer.stdout.startswith("usage: mcpboxctl"), words
+            assert answer.returncode == 0 and answer.stdout.startswith("usage: ./mcpbox ctl"), words
 
 
 def test_nobody_there_ends_with_3(tmp_path):
@@ -118,7 +118,8 @@ def test_nobody_there_ends_with_3(tmp_path):
     port = free_ports(4)
     (tmp_path / "config.env").write_text(f"MCPBOX_ADMIN_PORT={port}\nMCPBOX_REGISTRY_ADDR=127.0.0.1:{port + 1}\n")
     assert run(tmp_path, "pending", environment={"MCPBOX_TOKEN": "t"}).returncode == 3
-    assert run(tmp_path, "audit", "verify").returncode == 3
+    answer = run(tmp_path, "audit", "verify")
+    assert answer.returncode == 3 and "./mcpbox up" in answer.stderr
 
 
 def test_login_keeps_the_tokens_for_the_owner_alone(data, registry):
@@ -152,7 +153,7 @@ def test_without_a_login_it_says_how(data, registry):
     (data / "ctl/token").unlink(missing_ok=True)
     answer = run(data, "pending")
     assert answer.returncode == 1
-    assert "not logged in" in answer.stderr and "mcpboxctl login" in answer.stderr
+    assert "not logged in" in answer.stderr and "./mcpbox ctl login" in answer.stderr
 
 
 def test_token_that_has_run_out_is_renewed_once(data, ctl, registry):
@@ -205,20 +206,73 @@ def test_approve_means_what_was_shown(ctl, registry):
     registry.answers(changed)
     registry.forget()
     answer = ctl("approve", "news/service_status")
-    assert (answer.returncode, answer.stdout) == (0, "Approved news/service_status. version 2 is live\n")
+    assert answer.returncode == 0
+    assert answer.stdout.startswith("Approved news/service_status. version 2 is live\n")
+    assert "Server 'news' is not started yet" in answer.stdout and "./mcpbox ctl start news" in answer.stdout
     assert question(registry, "DECIDE_TOOL")["request"]["content_hash"] == "00ff"
 
 
-def test_approve_without_show_takes_the_present_content(ctl, registry):
-    assert ctl("approve", TOOL).returncode == 0
+def test_code_that_was_never_shown_is_not_approved(ctl, registry):
+    answer = ctl("approve", "news/service_status")
+    assert answer.returncode == 1
+    assert "look at it first: ./mcpbox ctl show news/service_status" in answer.stderr
+    asked = []
+    while not registry.lines.empty():
+        asked.append(registry.asked()["msg"])
+    assert "DECIDE_TOOL" not in asked
+
+
+def test_hash_that_was_seen_elsewhere_is_enough(ctl, registry):
+    assert ctl("approve", TOOL, "--hash", "00ff").returncode == 0
     assert question(registry, "DECIDE_TOOL")["request"]["content_hash"] == "00ff"
+
+
+def test_nothing_is_said_about_a_server_that_runs(ctl, registry):
+    registry.answers({**REVIEW, "GET_SERVER": {"server": {"id": SERVER, "name": "news", "status": "running"}}})
+    ctl("show", TOOL)
+    assert ctl("approve", TOOL).stdout == f"Approved {TOOL}. version 2 is live\n"
+
+
+@pytest.mark.parametrize("verb", ["start", "stop"])
+@pytest.mark.parametrize("server", ["news", SERVER])
+def test_server_is_started_and_stopped_by_name_or_id(ctl, registry, verb, server):
+    registry.answers({**REVIEW, f"{verb.upper()}_SERVER": {"success": True, "server_id": SERVER, "message": "it is so"}})
+    answer = ctl(verb, server)
+    assert (answer.returncode, answer.stdout) == (0, "it is so\n")
+    assert question(registry, f"{verb.upper()}_SERVER")["request"]["server_id"] == SERVER
+
+
+def test_without_any_admin_the_way_is_setup(data, registry):
+    registry.answers({**REVIEW, "AUTH_STATUS": {"setup_required": True}})
+    (data / "ctl/token").unlink(missing_ok=True)
+    answer = run(data, "pending")
+    assert answer.returncode == 1
+    assert "./mcpbox ctl setup" in answer.stderr
+
+
+def test_half_a_command_lists_the_rest(data):
+    for first, rest in (("audit", ["tail", "verify"]), ("user", ["passwd"]), ("keys", ["init"])):
+        answer = run(data, first)
+        assert answer.returncode == 2
+        assert all(f"./mcpbox ctl {first} {word}" in answer.stderr for word in rest)
+
+
+def test_unknown_topic_names_the_known_ones(data):
+    answer = run(data, "audit", "tail", "--topic", "nope")
+    assert answer.returncode == 2
+    assert "there is no topic nope" in answer.stderr and "tool.approved" in answer.stderr
+
+
+def test_password_without_a_terminal_names_an_option_that_the_command_takes(data, registry):
+    answer = run(data, "user", "passwd", "alice")
+    assert "--password-file" in answer.stderr and "--user" not in answer.stderr
 
 
 def test_changed_content_is_refused_with_a_way_on(ctl, registry):
     registry.answers({**REVIEW, "DECIDE_TOOL": {"error!": {"code": 7, "text": "the content is another"}}})
     answer = ctl("approve", TOOL, "--hash", "22")
     assert answer.returncode == 1
-    assert "changed since you looked" in answer.stderr
+    assert f"{TOOL} has changed since you looked" in answer.stderr
 
 
 def test_host_request_is_approved_by_its_id(ctl, registry):
