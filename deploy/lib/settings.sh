@@ -13,6 +13,7 @@ settings_take() {
 	settings_default MCPBOX_EXECUTORS 1
 	settings_default MCPBOX_GATEWAY_PORT 8000
 	settings_default MCPBOX_ADMIN_PORT 3000
+	settings_listen_host
 	settings_http_ports
 	settings_bus_port
 	settings_keys
@@ -117,6 +118,16 @@ ports_free() {
 		[ "$own" -lt "$1" ] || [ "$own" -gt $(($1 + 2)) ] || return 1
 	done
 	[ -z "$(ss -Hltn "sport >= :$1 and sport <= :$(($1 + 2))")" ]
+}
+
+# Whether this machine has the address, only an attempt can tell.
+settings_listen_host() {
+	host=$(config_get MCPBOX_LISTEN_HOST)
+	case $host in
+	'' | *:*) return 0 ;;
+	esac
+	/usr/bin/python3 -c 'import socket, sys; socket.socket().bind((sys.argv[1], 0))' "$host" 2>/dev/null ||
+		die "MCPBOX_LISTEN_HOST=$host is no address of this machine"
 }
 
 settings_http_ports() {
