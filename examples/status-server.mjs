@@ -1,7 +1,7 @@
 // A stand-in for https://status.example.com on this machine: its own certificate authority, a certificate
 // for that name, and one answer.  Run by itself it prints how to tell MCPBox about it.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ function openssl(...args) {
   execFileSync('openssl', args, { stdio: ['ignore', 'ignore', 'pipe'] });
 }
 
-// Returns the paths of {ca, key, cert}, all made anew in a directory of their own.
+// Returns {dir} and the paths of {ca, key, cert}, all made anew in that directory.
 function makeCertificates() {
   const dir = mkdtempSync(join(tmpdir(), 'mcpbox-status-'));
   const at = (name) => join(dir, name);
@@ -25,7 +25,7 @@ function makeCertificates() {
   writeFileSync(at('names'), `subjectAltName=DNS:${host}\n`);
   openssl('x509', '-req', '-days', '7', '-in', at('server.csr'), '-CA', at('ca.pem'), '-CAkey', at('ca.key'),
     '-CAcreateserial', '-extfile', at('names'), '-out', at('server.pem'));
-  return { ca: at('ca.pem'), key: at('server.key'), cert: at('server.pem') };
+  return { dir, ca: at('ca.pem'), key: at('server.key'), cert: at('server.pem') };
 }
 
 // Starts it; `requests` collects {method, path, servername} of what really arrived.
@@ -51,12 +51,14 @@ export async function startStatusServer(port = 0) {
     close: () => {
       server.closeAllConnections();
       server.close();
+      rmSync(files.dir, { recursive: true, force: true });
     },
   };
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) {
-  const { environment } = await startStatusServer();
+  const { environment, close } = await startStatusServer();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, close);
   const settings = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
   console.log(`${host} answers on this machine.  In another terminal:\n\n  ${settings.join(' ')} ./mcpbox up\n`);
 }

@@ -80,18 +80,29 @@ export async function runStory({ era, mcp, admin, say = console.log }) {
   return { box, server, tool, verdict, testRefusal, waiting, pendingTool, pendingHost, listed, denied, result };
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1]).href) {
+async function main([era = 'modern', ...more]) {
   const { MCPBOX_GATEWAY_PORT = 8000, MCPBOX_ADMIN_PORT = 3000 } = process.env;
   const { MCPBOX_USER = 'admin', MCPBOX_PASSWORD } = process.env;
+  if (!['legacy', 'modern'].includes(era) || more.length) throw new Error('usage: node story.mjs [legacy|modern]');
   if (!MCPBOX_PASSWORD) throw new Error('MCPBOX_PASSWORD is not set: the admin\'s, 12 characters or more');
   const admin = new Admin(`http://127.0.0.1:${MCPBOX_ADMIN_PORT}`);
   await admin.setup(MCPBOX_USER, MCPBOX_PASSWORD);
   await admin.login(MCPBOX_USER, MCPBOX_PASSWORD);
   const { box, result } = await runStory({
-    era: process.argv[2] ?? 'modern',
+    era,
     mcp: `http://127.0.0.1:${MCPBOX_GATEWAY_PORT}/mcp`,
     admin,
   });
   await box.close();
   process.exit(result.isError ? 1 : 0);
 }
+
+// One line instead of a stack: most often MCPBox does not run there.
+function complain(error) {
+  const cause = error.cause?.code ?? error.cause?.message;
+  const hint = 'does ./mcpbox status say that it runs, and are MCPBOX_GATEWAY_PORT and MCPBOX_ADMIN_PORT its ports?';
+  console.error(`story: ${error.message}${cause ? ` (${cause}); ${hint}` : ''}`);
+  process.exit(1);
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1]).href) await main(process.argv.slice(2)).catch(complain);
