@@ -1,7 +1,7 @@
 // What ./mcpbox promises about starting, stopping, repairing and who may read what.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, cpSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, chownSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -47,14 +47,82 @@ describe('./mcpbox', { timeout: 240_000 }, () => {
     await new Promise((resolve) => holder.close(resolve));
   });
 
-  it('a bad setting ends up with the failing service and its last log lines', () => {
+  it('a setting that a service refuses is never stored, not even at the first start', () => {
     const bad = instance.run('up', [], { environment: { ...instance.environment, MCPBOX_STALE_MAX: 'soon' } });
     assert.equal(bad.status, 1);
-    assert.match(bad.stderr, /did not start; its last log lines/);
-    assert.match(bad.stderr, /MCPBOX_STALE_MAX/);
-    const good = instance.run('up', [], { environment: { MCPBOX_STALE_MAX: '' } });
+    assert.match(bad.stderr, /nothing was changed:\nMCPBOX_STALE_MAX: bad value: soon/);
+    const good = instance.run('up', [], { environment: instance.environment });
     assert.equal(good.status, 0, good.stderr);
     assert.doesNotMatch(readFileSync(join(instance.data, 'config.env'), 'utf8'), /STALE/);
+  });
+
+  it('what up refuses leaves a healthy instance and its settings alone', async () => {
+    const config = () => readFileSync(join(instance.data, 'config.env'), 'utf8');
+    const pids = () => instance.status().services.map(({ pid }) => pid);
+    const holder = createServer().listen(0, '127.0.0.1');
+    await new Promise((resolve) => holder.once('listening', resolve));
+    const taken = holder.address().port;
+    const before = [config(), pids()];
+    const refusals = [
+      [{ MCPBOX_STALE_MAX: 'banana' }, /MCPBOX_STALE_MAX: bad value: banana/],
+      [{ MCPBOX_LOG_LEVEL: 'loud' }, /MCPBOX_LOG_LEVEL: unknown level: loud/],
+      [{ MCPBOX_LISTEN_HOST: 'banana' }, /MCPBOX_LISTEN_HOST=banana is no address/],
+      [{ MCPBOX_GATEWAY_PORT: String(taken) }, new RegExp(`port ${taken} is in use by .*${process.pid}`)],
+      [{ MCPBOX_GATEWAY_PORT: String(instance.adminPort) }, /is in use by mcpbox-admin/],
+      [{ MCPBOX_ADMIN_PORT: '65536' }, /MCPBOX_ADMIN_PORT=65536 is no port/],
+      [{ MCPBOX_ADMIN_PORT: '0' }, /MCPBOX_ADMIN_PORT=0 is no port/],
+      [{ MCPBOX_REGISTRY_ADDR: `127.0.0.1:${taken}` }, /MCPBOX_REGISTRY_ADDR/],
+      [{ MCPBOX_REGISTRY_ADDR: 'banana' }, /MCPBOX_REGISTRY_ADDR=banana/],
+      [{ MCPBOX_EGRESS_CA_FILE: '/nonexistent' }, /MCPBOX_EGRESS_CA_FILE=\/nonexistent/],
+    ];
+    for (const [environment, told] of refusals) {
+      const refused = instance.run('up', [], { environment });
+      assert.equal(refused.status, 1, JSON.stringify(environment));
+      assert.match(refused.stderr, told);
+      assert.deepEqual([config(), pids()], before, JSON.stringify(environment));
+    }
+    await new Promise((resolve) => holder.close(resolve));
+    assert.equal(instance.run('status').status, 0);
+  });
+
+  it('a wrong command line is told in one line, before anything is made', () => {
+    const nothing = join(instance.data, 'nothing');
+    const lines = [
+      [['up', '--executors'], /--executors wants a value/],
+      [['up', '--executors', 'zz'], /--executors wants a number from 1 to 9, not 'zz'/],
+      [['up', '--build'], /--build wants a value/],
+      [['up', '--build', 'nope'], /not 'nope'/],
+      [['up', '--frob'], /unknown argument --frob/],
+      [['status', '--data'], /--data wants a directory/],
+      [['status', '--data='], /--data wants a directory/],
+      [['frob'], /there is no command 'frob'/],
+    ];
+    for (const [line, told] of lines) {
+      const refused = spawnSync(join(REPO, 'mcpbox'), ['--data', nothing, ...line], { encoding: 'utf8' });
+      assert.equal(refused.status, 2, line.join(' '));
+      assert.match(refused.stderr, told);
+      assert.equal(refused.stderr.trim().split('\n').length, 1, refused.stderr);
+    }
+    for (const command of ['up', 'down', 'status', 'logs', 'test']) {
+      const help = spawnSync(join(REPO, 'mcpbox'), [command, '--help'], { encoding: 'utf8' });
+      assert.equal(help.status, 0);
+      assert.match(help.stdout, /^usage: /);
+    }
+    const spaced = spawnSync(join(REPO, 'mcpbox'), ['up', '--data', `${nothing} too`], { encoding: 'utf8' });
+    assert.equal(spaced.status, 1);
+    assert.match(spaced.stderr, /cannot be a data directory/);
+    assert.ok(!existsSync(nothing) && !existsSync(`${nothing} too`));
+  });
+
+  it('to another user an instance is somebody else\'s', { skip: !isRoot && 'as root only' }, () => {
+    const copy = readableCopy();
+    for (const command of ['up', 'down', 'status', 'logs', 'psql']) {
+      const refused = spawnSync('setpriv', ['--reuid', 'nobody', '--regid', 'nogroup', '--clear-groups', '--',
+        join(copy, 'mcpbox'), command, '--data', instance.data], { encoding: 'utf8' });
+      assert.equal(refused.status, 1, command);
+      assert.match(refused.stderr, /^mcpbox: the instance under \S+ belongs to root; use sudo or another --data\n$/);
+    }
+    rmSync(copy, { recursive: true });
   });
 
   it('status --json has the documented shape', () => {
@@ -127,7 +195,10 @@ describe('./mcpbox', { timeout: 240_000 }, () => {
     for (const name of ['registry', 'gateway', 'executor', 'admin', 'postgres', 'supervisor']) {
       assert.ok(services.has(name), `${name} is missing in ${[...services]}`);
     }
-    assert.notEqual(instance.run('logs', ['nobody']).status, 0);
+    for (const { time } of lines) assert.match(time, /^\d{4}-/);
+    const unknown = instance.run('logs', ['nobody']);
+    assert.equal(unknown.status, 2);
+    assert.match(unknown.stderr, /no log of nobody; there are: .*gateway/);
   });
 
   it('psql reaches the database of the instance', () => {
