@@ -26,10 +26,10 @@ command_logs() {
 		*) service=$argument ;;
 		esac
 	done
-	set -- "$data"/log/*.log
+	set -- "$data"/log/*/*.log
 	[ -e "$1" ] || die "no logs under $data; start an instance with ./mcpbox up$at"
 	names=$(basename -a -s .log "$@" | tr '\n' ' ')
-	set -- "$data/log/$service"*.log
+	set -- "$data/log/$service"*/*.log
 	[ -e "$1" ] || die_usage "there is no log of $service; there are: $names"
 	if [ "$follow" = yes ]; then
 		tail -v -n 20 -F "$@" 2>/dev/null | jq --unbuffered -nRc "$logs_wrap"

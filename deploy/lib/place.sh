@@ -58,9 +58,8 @@ place_dir() {
 
 place_make() {
 	place_dir "$data" 0755 root root
-	# Shared by all accounts; the sticky bit keeps each to its own files.
-	place_dir "$data/run" 1771 root mcpbox
-	place_dir "$data/log" 1770 root mcpbox
+	place_dir "$data/run" 0755 root root
+	place_dir "$data/log" 0755 root root
 	place_dir "$data/env" 0711 root root
 	place_dir "$data/keys" 0711 root root
 	place_dir "$data/ctl" 0700 root root

@@ -1,14 +1,25 @@
 # Starting and stopping: one mcpbox-supervisor per service (services/supervisor/README.md).
 # shellcheck shell=sh
 
+# Each account has folders of its own, so that none can put a link or a pipe where another one writes.
+service_folders() {
+	account=$(account_of "$1")
+	place_dir "$data/run/$1" 0755 "$account" "$account"
+	place_dir "$data/log/$1" 0750 "$account" "$account"
+}
+
+lock_of() {
+	echo "$data/run/$1/$1.lock"
+}
+
 # A supervisor holds its lock as long as it lives; pid files alone prove nothing.
 supervisor_alive() {
-	[ -e "$data/run/$1.lock" ] && ! flock -n "$data/run/$1.lock" true
+	[ -e "$(lock_of "$1")" ] && ! flock -n "$(lock_of "$1")" true
 }
 
 # state_get SERVICE KEY
 state_get() {
-	sed -n "s/^$2=//p" "$data/run/$1.state" 2>/dev/null || true
+	sed -n "s/^$2=//p" "$data/run/$1/$1.state" 2>/dev/null || true
 }
 
 executor_names() {
@@ -28,7 +39,7 @@ service_failed() {
 	say "$1 did not start; its last log lines (more: ./mcpbox logs$at $1):"
 	# What earlier starts said is no cause of this one's end.
 	awk '/"event":"service.started"/ { n = 0 } { line[n++] = $0 }
-		END { for (i = n > 20 ? n - 20 : 0; i < n; i++) print line[i] }' "$data/log/$1.log" >&2 2>/dev/null || true
+		END { for (i = n > 20 ? n - 20 : 0; i < n; i++) print line[i] }' "$data/log/$1/$1.log" >&2 2>/dev/null || true
 	exit 1
 }
 
@@ -43,15 +54,16 @@ service_start() {
 		service_stop "$name"
 	fi
 	say "starting $name"
+	service_folders "$name"
 	status=0
-	run_as "$(account_of "$name")" "$app/libexec/mcpbox/mcpbox-supervisor" --name "$name" --run "$data/run" \
-		--log "$data/log/$name.log" --env "$data/env/$name.env" --tag "$tag" "$@" || status=$?
+	run_as "$(account_of "$name")" "$app/libexec/mcpbox/mcpbox-supervisor" --name "$name" --run "$data/run/$name" \
+		--log "$data/log/$name/$name.log" --env "$data/env/$name.env" --tag "$tag" "$@" || status=$?
 	[ "$status" -eq 0 ] || service_failed "$name"
 }
 
 service_run_binary() {
 	settings_env "$1"
-	service_start "$1" -- "$app/libexec/mcpbox/mcpbox-${1%-[0-9]}"
+	service_start "$1" -- "$app/libexec/mcpbox/mcpbox-${1%%-[0-9]*}"
 }
 
 services_start() {
@@ -70,11 +82,11 @@ services_start() {
 
 # Executors beyond the number asked for.
 services_stop_surplus() {
-	for lock in "$data"/run/executor-*.lock; do
-		name=$(basename "$lock" .lock)
+	for folder in "$data"/run/executor-*; do
+		name=$(basename "$folder")
 		if [ "$name" != 'executor-*' ] && ! executor_names | grep -qx "$name"; then
 			service_stop "$name"
-			rm -f "$lock" "$data/env/$name.env" "$data/log/$name.log"
+			rm -rf "$folder" "$data/env/$name.env" "${data:?}/log/$name"
 		fi
 	done
 }
@@ -84,17 +96,17 @@ service_stop() {
 	supervisor_alive "$1" || return 0
 	pid=$(state_get "$1" supervisor)
 	[ -z "$pid" ] || kill -TERM "$pid" 2>/dev/null || true
-	if ! flock -w 30 "$data/run/$1.lock" true; then
+	if ! flock -w 30 "$(lock_of "$1")" true; then
 		say "$1 does not drain; killing it"
 		[ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null || true
-		flock -w 5 "$data/run/$1.lock" true || die "$1 (pid $pid) cannot be stopped"
+		flock -w 5 "$(lock_of "$1")" true || die "$1 (pid $pid) cannot be stopped"
 	fi
-	rm -f "$data/run/$1.state"
+	rm -f "$data/run/$1/$1.state"
 }
 
 # The doors first, what they stand on last.
 services_stop() {
-	executors=$(for lock in "$data"/run/executor-*.lock; do basename "$lock" .lock; done)
+	executors=$(for folder in "$data"/run/executor-*; do basename "$folder"; done)
 	for stage in 'gateway admin' "$executors" 'egress-proxy' 'registry' 'postgres'; do
 		pids=
 		for name in $stage; do

@@ -31,6 +31,22 @@ int state_lock(const char *run_dir, const char *name)
 	return fd;
 }
 
+/* Other accounts may write to the folder too: a link or pipe that one of them put there is not followed. */
+static FILE *fresh_file(const char *path)
+{
+	FILE *out;
+	int fd;
+
+	(void)unlink(path);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return NULL;
+	out = fdopen(fd, "w");
+	if (!out)
+		(void)close(fd);
+	return out;
+}
+
 int state_write(const char *run_dir, const char *name, const struct state *s)
 {
 	char path[PATH_MAX];
@@ -40,7 +56,7 @@ int state_write(const char *run_dir, const char *name, const struct state *s)
 
 	path_of(path, run_dir, name, "state");
 	path_of(fresh, run_dir, name, "state.new");
-	out = fopen(fresh, "we");
+	out = fresh_file(fresh);
 	if (!out)
 		return -errno;
 	(void)fchmod(fileno(out), 0644); /* `status` reads it as whoever asks */

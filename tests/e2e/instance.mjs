@@ -104,7 +104,7 @@ export class Instance {
   }
 
   supervisorOf(service) {
-    const state = readFileSync(join(this.data, 'run', `${service}.state`), 'utf8');
+    const state = readFileSync(join(this.data, 'run', service, `${service}.state`), 'utf8');
     return Number(/^supervisor=(\d+)$/m.exec(state)[1]);
   }
 
