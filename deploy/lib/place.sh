@@ -29,7 +29,9 @@ place_find() {
 	[ "${#data}" -le 80 ] || die "$data is too long a path for a data directory (80 bytes at most)"
 	# Settings of PostgreSQL and libpq hold the path.
 	case $data in
-	*[[:space:],:\'\"\\]*) die "'$data' cannot be a data directory: no spaces, quotes, backslashes, commas or colons, please" ;;
+	*[[:space:],:\'\"\\]*)
+		die "'$data' cannot be a data directory: no spaces, quotes, backslashes, commas or colons, please"
+		;;
 	esac
 }
 
