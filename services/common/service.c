@@ -126,7 +126,7 @@ static void name_instance(struct service *s)
 int service_init(struct service *s, const struct service_info *info, int argc, char **argv,
 		 void *cfg)
 {
-	enum log_level level;
+	enum log_level level = LOG_INFO;
 	int r;
 
 	s->info = info;
