@@ -286,6 +286,14 @@ static bool match_segments(const char *pattern, const char *path, struct http_ma
 	return !*pattern && !*path;
 }
 
+bool http_pattern_is_rest(const char *pattern)
+{
+	static const char rest[] = "...}";
+	size_t len = strlen(pattern);
+
+	return len >= sizeof(rest) && strcmp(pattern + len - (sizeof(rest) - 1), rest) == 0;
+}
+
 bool http_match_path(const char *pattern, const char *path, struct http_match *ret)
 {
 	struct http_match m = { 0 };

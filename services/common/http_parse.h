@@ -69,5 +69,7 @@ struct http_match {
 };
 /* Does a route's pattern fit a decoded path?  Fills ret on success only. */
 bool http_match_path(const char *pattern, const char *path, struct http_match *ret);
+/* Does the pattern end in "{rest...}"? */
+bool http_pattern_is_rest(const char *pattern);
 const char *http_match_param(const struct http_match *m, const char *name);
 void http_match_done(struct http_match *m);

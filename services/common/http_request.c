@@ -85,7 +85,11 @@ static void find_route(struct http_request *rq)
 	for (size_t i = 0; i < config->route_count; i++) {
 		const struct http_route *route = &config->routes[i];
 
-		if (!http_match_path(route->pattern, rq->path, &rq->match))
+		bool is_rest = http_pattern_is_rest(route->pattern);
+
+		/* What takes the rest makes no path known, and takes none that is. */
+		if ((is_rest && rq->refusal == 405) ||
+		    !http_match_path(route->pattern, rq->path, &rq->match))
 			continue;
 		if (strcmp(route->method, "*") == 0 || strcmp(route->method, rq->method) == 0) {
 			rq->route = route;
@@ -93,7 +97,8 @@ static void find_route(struct http_request *rq)
 			return;
 		}
 		http_match_done(&rq->match);
-		rq->refusal = 405;
+		if (!is_rest)
+			rq->refusal = 405;
 	}
 }
 

@@ -27,7 +27,8 @@ typedef void http_handler(struct http_request *rq, void *service, const void *ar
 
 struct http_route {
 	const char *method; /* "GET", or "*" */
-	/* "/api/tools/{id}": a brace segment matches one non-empty segment; a final "/{rest...}" anything */
+	/* "/api/tools/{id}": a brace segment matches one non-empty segment; a final "/{rest...}" anything
+	 * that no route before it knows, whatever the method */
 	const char *pattern;
 	http_handler *handler;
 	const void *arg;

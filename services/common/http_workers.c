@@ -31,7 +31,8 @@ static void add_allowed(struct http_request *rq)
 	for (size_t i = 0; i < config->route_count; i++) {
 		struct http_match match = { 0 };
 
-		if (!http_match_path(config->routes[i].pattern, rq->path, &match))
+		if (http_pattern_is_rest(config->routes[i].pattern) ||
+		    !http_match_path(config->routes[i].pattern, rq->path, &match))
 			continue;
 		http_match_done(&match);
 		if (methods.len)

@@ -282,3 +282,12 @@ def test_without_a_registry_503_and_back_without_restart(data):
             late.stop()
     finally:
         service.stop()
+
+
+@pytest.mark.parametrize("method,path,status,allow", [
+    ("POST", "/nope", 404, None), ("POST", "/api/nope", 404, None), ("GET", "/api/nope", 404, None),
+    ("GET", "/auth/login", 405, "POST"), ("POST", "/api/tools/t1", 405, "GET, PATCH, DELETE"),
+])
+def test_a_wrong_method_is_told_from_an_unknown_path(admin, method, path, status, allow):
+    got, _, headers = admin.ask(method, path, {} if method == "POST" else None)
+    assert (got, headers.get("Allow")) == (status, allow)
