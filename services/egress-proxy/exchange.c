@@ -56,6 +56,21 @@ static void fail(struct exchange *x, enum forward_kind kind, const char *text,
 	answer_error(x, &e);
 }
 
+static void record_denied(struct exchange *x, const struct record_facts *f)
+{
+	struct tally *tally = x->call->tally;
+
+	if (++tally->denials > CALL_DENIALS_SINGLE_MAX && !x->is_started) {
+		tally->unrecorded++;
+		return;
+	}
+	log_info("egress.denied", F_STR("call", x->call->open->call_id),
+		 F_STR("tool", x->call->permit->tool_id),
+		 F_STR("host", f->request->target.host.text),
+		 F_UINT("port", f->request->target.port), F_STR("rule", f->rule));
+	record_ended(x->env->spool, f);
+}
+
 static void deny_as(struct exchange *x, enum forward_kind kind, const char *rule, const char *text,
 		    bool can_be_asked_for)
 {
@@ -75,19 +90,69 @@ static void deny_as(struct exchange *x, enum forward_kind kind, const char *rule
 			       x->call->permit->tool_id, host, t->port);
 		e.hint = hint;
 	}
-	log_info("egress.denied", F_STR("call", x->call->open->call_id),
-		 F_STR("tool", x->call->permit->tool_id), F_STR("host", host),
-		 F_UINT("port", t->port), F_STR("rule", rule));
 	f.is_denied = true;
 	f.rule = rule;
 	f.error = text;
-	record_ended(x->env->spool, &f);
+	record_denied(x, &f);
 	answer_error(x, &e);
 }
 
 static void deny(struct exchange *x, const char *rule, const struct err *err, bool can_be_asked_for)
 {
 	deny_as(x, FORWARD_DENIED, rule, err->text, can_be_asked_for);
+}
+
+/* ---- ceilings of a call ---- */
+
+static const char *ceiling_met(const struct tally *t)
+{
+	if (t->denials >= CALL_DENIALS_MAX)
+		return "too-many-denials";
+	return t->requests >= CALL_REQUESTS_MAX ? "too-many-requests" : NULL;
+}
+
+void exchange_record_rest(struct exchange_env *env, const struct call *call)
+{
+	struct forward_request none = { 0 };
+	struct record_facts f = {
+		.call = call, .request = &none, .rule = "too-many-denials", .is_denied = true
+	};
+	char text[128];
+
+	if (!call->tally || call->tally->unrecorded == 0)
+		return;
+	(void)snprintf(text, sizeof(text), "%u more requests were refused, %u in all",
+		       call->tally->unrecorded, call->tally->denials);
+	none.method = (char[]){ "" };
+	f.error = text;
+	f.request_no = ++env->last_request_no;
+	call->tally->unrecorded = 0;
+	log_info("egress.denied_more", F_STR("call", call->open->call_id),
+		 F_STR("tool", call->permit->tool_id), F_UINT("denials", call->tally->denials));
+	record_ended(env->spool, &f);
+}
+
+/* Recorded the first time only: a tool can open streams and ask as often as it likes. */
+static void end_stream(struct exchange *x, const char *rule)
+{
+	struct tally *tally = x->call->tally;
+	struct record_facts f = facts(x);
+	char text[160];
+	struct forward_error e = { .kind = FORWARD_DENIED, .text = text, .rule = rule };
+
+	(void)snprintf(text, sizeof(text),
+		       "the call has made %u requests, %u of them refused; it may make no more",
+		       tally->requests, tally->denials);
+	if (!tally->is_over) {
+		tally->is_over = true;
+		exchange_record_rest(x->env, x->call);
+		f.is_denied = true;
+		f.rule = rule;
+		f.error = text;
+		record_ended(x->env->spool, &f);
+	}
+	x->ends_stream = true;
+	answer_error(x, &e);
 }
 
 /* ---- the answer of the origin ---- */
@@ -206,6 +271,7 @@ static void send_request(struct exchange *x)
 		     "no record of the request can be kept, so it was not sent", NULL);
 		return;
 	}
+	x->is_started = true;
 	x->fetch = fetch_start(x->env->fetcher, &rq, on_fetched);
 }
 
@@ -255,6 +321,7 @@ static int check_permit(const struct exchange *x, struct err *err)
 void exchange_start(struct exchange *x)
 {
 	struct forward_request *rq = &x->request;
+	const char *ceiling = ceiling_met(x->call->tally);
 	const char *reason = NULL;
 	struct err err = { 0 };
 	struct resolve *lookup;
@@ -265,13 +332,19 @@ void exchange_start(struct exchange *x)
 	x->rule = NULL;
 	x->lookup = NULL;
 	x->fetch = NULL;
+	x->is_started = false;
+	if (ceiling) {
+		end_stream(x, ceiling);
+		return;
+	}
+	x->call->tally->requests++;
 	if (rq->is_refused) {
 		deny_as(x, rq->refused_as, rq->refused_rule, rq->refusal.text, false);
 	} else if (check_permit(x, &err) < 0) {
 		deny(x, "permit", &err, false);
 	} else if (policy_check(x->call->grant->policy, &rq->target, rq->method, &x->rule, &reason,
 				&err) < 0) {
-		deny(x, reason, &err, true);
+		deny(x, reason, &err, policy_can_be_granted(&rq->target.host));
 	} else {
 		lookup = resolve_start(x->env->resolver, &rq->target.host, rq->target.port,
 				       on_resolved, x);

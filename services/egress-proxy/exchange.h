@@ -40,6 +40,8 @@ struct exchange { /* inside the stream */
 	uint64_t request_no;
 	uint64_t started_us;
 	bool is_running;
+	bool is_started;  /* a started record awaits its end */
+	bool ends_stream; /* after this answer */
 	/* frame: length and head; body: what follows it.  Both may be taken.  Called once. */
 	void (*done)(void *arg, struct buf *frame, struct buf *body);
 	void *arg;
@@ -52,3 +54,5 @@ struct exchange { /* inside the stream */
 void exchange_start(struct exchange *x);
 /* done will not be called; what was sent is recorded as ended with `reason`. */
 void exchange_cancel(struct exchange *x, const char *reason);
+/* At the end of a stream: one record with the number of refusals that got none of their own. */
+void exchange_record_rest(struct exchange_env *env, const struct call *call);

@@ -100,6 +100,7 @@ static int handle_open(struct bus_request *rq, struct err *err)
 		call_done(&c);
 		return r;
 	}
+	call_join_tally(&c, &s->listener->tallies);
 	s->call = c;
 	bus_answer(rq, &reply.base);
 	return 0;

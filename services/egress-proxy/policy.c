@@ -30,6 +30,18 @@ static const char *const inside_names[] = {
 	"kubernetes.default.svc",
 	"kubernetes.default.svc.cluster.local",
 };
+/* Of these, what leads to the machine itself or to a metadata service, which no grant opens. */
+static const char *const never_names[] = {
+	"localhost",
+	"localhost.localdomain",
+	"ip6-localhost",
+	"ip6-loopback",
+	"metadata.aws.internal",
+	"instance-data.ec2.internal",
+	"metadata.google.internal",
+	"metadata.gke.internal",
+	"metadata.azure.com",
+};
 static const char *const inside_suffixes[] = { ".localhost", ".localdomain", ".local",
 					       ".internal" };
 
@@ -47,6 +59,16 @@ static bool ends_with(const char *s, const char *suffix)
 	size_t m = strlen(suffix);
 
 	return n >= m && strcmp(s + n - m, suffix) == 0;
+}
+
+bool policy_can_be_granted(const struct host *h)
+{
+	if (h->kind != HOST_IS_NAME)
+		return address_class_is_allowed(address_classify(&h->address), true);
+	for (size_t i = 0; i < ARRAY_LEN(never_names); i++)
+		if (strcmp(h->text, never_names[i]) == 0)
+			return false;
+	return !ends_with(h->text, ".localhost") && !ends_with(h->text, ".localdomain");
 }
 
 static bool is_inside_name(const struct host *h)

@@ -49,6 +49,9 @@ size_t policy_bad_entries(const struct policy *p);
 /* Bit of a method that the proxy knows (GET HEAD POST PUT PATCH DELETE OPTIONS), 0 of another. */
 unsigned policy_method(const char *method);
 
+/* Could a grant ever open it?  False for loopback, link-local, metadata and the like, by address or name. */
+bool policy_can_be_granted(const struct host *h);
+
 /*
  * t, method: borrowed; method NULL for tunnels.
  * ret_rule: on success the rule that allows it, owned by p; on refusal NULL.

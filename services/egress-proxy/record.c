@@ -5,6 +5,9 @@
 #include "log.h"
 #include "mem.h"
 
+/* Enough to know the endpoint by; a tool chooses the rest of the 64 KiB that a head may have. */
+#define PATH_RECORDED_MAX 256
+
 /* Generated messages hold char *, though packing only reads. */
 static char *pb_str(const char *s)
 {
@@ -41,6 +44,8 @@ static int append(struct spool *s, const struct record_facts *f, PB(Record__Kind
 	e.host = pb_str(f->request->target.host.text);
 	e.port = f->request->target.port;
 	e.path = pb_text(path);
+	if (e.path.len > PATH_RECORDED_MAX)
+		e.path.len = PATH_RECORDED_MAX;
 	e.decision = pb_str(f->is_denied ? "denied" : "allowed");
 	e.rule = pb_str(f->rule);
 	e.error = pb_text(f->error);

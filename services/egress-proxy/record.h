@@ -2,7 +2,7 @@
  * One record before and one after each request that leaves, one for each that is refused.  Loop
  * thread.
  *
- * Records keep paths without their queries, never headers or bodies.
+ * Records keep the first 256 bytes of paths, without their queries, never headers or bodies.
  */
 #pragma once
 

@@ -48,6 +48,7 @@ static void stream_free(struct stream *s, const char *reason)
 	if (s->next)
 		s->next->prev = s->prev;
 	l->count--;
+	exchange_record_rest(l->env, &s->call);
 	call_done(&s->call);
 	drop_bodies(s);
 	wire_done(&s->wire);
@@ -146,6 +147,7 @@ static void on_exchanged(void *arg, struct buf *frame, struct buf *body)
 	s->held += s->out_body.len;
 	budget_take_over(&s->listener->env->bodies, s->out_body.len);
 	s->sent = 0;
+	s->closes_after_answer = s->exchange.ends_stream;
 	start_answer(s);
 }
 
@@ -441,6 +443,7 @@ void listener_stop(struct listener *l)
 	}
 	loop_timer_clear(l->loop, &l->tick);
 	grant_cache_free(l->grants);
+	call_free_tallies(&l->tallies);
 	free(l->path);
 	l->path = NULL;
 }

@@ -47,6 +47,7 @@ struct listener {
 	struct loop *loop;
 	struct exchange_env *env;
 	struct grant_cache *grants;
+	struct tally *tallies;
 	char *path;
 	int fd;
 	struct stream *streams;

@@ -264,9 +264,9 @@ class World:
                        "not_after": "2099-01-01T00:00:00.000Z", **(permit or {})},
             "grant": {"server_id": server, "server_name": "news", "hosts": entries, **(grant or {})}})
 
-    def try_open(self, signed, call_id="c1", mode=1, deadline_ms=30000, proxy=None):
+    def try_open(self, signed, call_id=None, mode=1, deadline_ms=30000, proxy=None):
         sock = (proxy or self.proxy).connect()
-        request = {**signed, "call_id": call_id, "tool_name": "service_status", "mode": mode,
+        request = {**signed, "call_id": call_id or str(uuid.uuid4()), "tool_name": "service_status", "mode": mode,
                    "deadline_ms": deadline_ms}
         sock.settimeout(None)  # the descriptor is shared, its non-blocking flag too
         run = subprocess.run([BIN / "egress_open", self.directory / "executor.key", str(sock.fileno())],
@@ -382,6 +382,13 @@ def test_calls_of_one_server_share_connections_and_servers_do_not(world):
 # ---- refusals ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "169.254.169.254", "[::]", "224.0.0.1", "localhost", "metadata.google.internal"])
+def test_what_no_grant_opens_is_refused_without_a_tool_to_ask_with(world, host):
+    head, _ = world.open(hosts=[]).ask("GET", f"http://{host}/never")
+    assert head["error"]["kind"] == "denied"
+    assert not head["error"].get("hint")
+
+
 def test_a_host_without_grant_is_refused_with_the_tool_to_ask_with(world):
     stream = world.open(hosts=[])
     head, _ = stream.ask("GET", "https://status.example.com/no?x=1")
@@ -408,6 +415,69 @@ def test_a_host_without_grant_is_refused_with_the_tool_to_ask_with(world):
 def test_refusals_name_their_rule(world, url, rule):
     head, _ = world.open().ask("GET", url)
     assert (head["error"]["kind"], head["error"]["rule"]) == ("denied", rule)
+
+
+def records_of_denials(world, call_id, rule):
+    """All of the call, up to and with the first of that rule."""
+    found = []
+    while not found or found[-1]["rule"] != rule:
+        record = world.registry.next_record()
+        if record["call_id"] == call_id:
+            found.append(record["egress"])
+    return found
+
+
+def test_denials_have_a_ceiling_and_few_records(world):
+    signed = world.sign(hosts=["status.example.com"])
+    for i in range(50):
+        if i % 10 == 0:
+            stream = world.open(signed=signed, call_id="denials")  # a new stream starts no new count
+        head, _ = stream.ask("GET", "https://denied.example.com/")
+        assert head["error"]["rule"] == "not-listed"
+    for _ in range(3):
+        head, _ = stream.ask("GET", "https://status.example.com/over")
+        assert (head["error"]["kind"], head["error"]["rule"]) == ("denied", "too-many-denials")
+        assert "50 of them refused" in head["error"]["text"]
+        with pytest.raises(EOFError):
+            stream.receive()
+        stream = world.open(signed=signed, call_id="denials")
+    assert ("GET", "/over") not in [r[:2] for r in world.origin.requests]
+    world.open(call_id="after").ask("GET", "https://denied.example.com/")
+    records = []
+    while not records or records[-1]["call_id"] != "after":
+        records.append(world.registry.next_record())
+    mine = [r["egress"] for r in records if r["call_id"] == "denials"]
+    assert [r["rule"] for r in mine[:20]] == ["not-listed"] * 20
+    assert {r["rule"] for r in mine[20:]} == {"too-many-denials"}
+    told = [int(r["error"].split()[0]) for r in mine[20:] if "more requests" in r["error"]]
+    assert sum(told) == 30 and len(mine) == 20 + len(told) + 1
+    assert "50 of them refused" in mine[-1]["error"]
+
+
+def test_refusals_without_a_record_are_counted_when_the_stream_ends(world):
+    stream = world.open(hosts=[], call_id="few")
+    for _ in range(23):
+        stream.ask("GET", "https://status.example.com/few")
+    stream.socket.close()
+    records = records_of_denials(world, "few", "too-many-denials")
+    assert len(records) == 21
+    assert records[-1]["error"] == "3 more requests were refused, 23 in all"
+
+
+def test_requests_of_a_call_have_a_ceiling(world):
+    stream = world.open(call_id="requests")
+    for _ in range(1000):
+        assert stream.ask("GET", "https://status.example.com/")[0]["status"] == 200
+    head, _ = stream.ask("GET", "https://status.example.com/")
+    assert (head["error"]["kind"], head["error"]["rule"]) == ("denied", "too-many-requests")
+    with pytest.raises(EOFError):
+        stream.receive()
+    assert len(records_of_denials(world, "requests", "too-many-requests")) == 2001
+
+
+def test_a_recorded_path_is_cut(world):
+    world.open(hosts=[]).ask("GET", "https://status.example.com/long" + "x" * 5000)
+    assert len(world.record_of("/long")["egress"]["path"]) == 256
 
 
 def test_listed_literals_of_the_inside_stay_refused(world):

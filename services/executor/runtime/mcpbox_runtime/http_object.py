@@ -39,13 +39,11 @@ class Denied(PermissionError):
 def _denied(error):
     host, port = error.get("host"), error.get("port")
     where = "%s:%s" % (host, port) if port else str(host)
-    hint = error.get("hint") or "ask for it with mcpbox_request_network_access"
-    if "mcpbox_request_network_access" not in hint:
-        hint += " (mcpbox_request_network_access)"
+    hint = error.get("hint")  # none where nothing that one could ask for would help
     text = error.get("text") or "network access to %s is not allowed" % where
     if where not in text:
         text = "%s: %s" % (where, text)
-    if "mcpbox_request_network_access" not in text:
+    if hint and hint not in text:
         text = "%s; %s" % (text, hint)
     return Denied(text, host, port, error.get("rule"), hint)
 
