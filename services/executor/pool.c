@@ -350,8 +350,9 @@ static void count_threads(struct pool *p)
 		s->threads_seen = count_process_tasks(pid);
 		if (s->threads_seen > s->threads_max) {
 			s->was_killed = true;
-			kill_process(s);
+			/* The reason before the death, or its reader may find only a closed pipe. */
 			signal_fd(s->events_fd);
+			kill_process(s);
 		}
 	}
 }
