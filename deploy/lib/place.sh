@@ -47,6 +47,8 @@ place_owned() {
 place_lock() {
 	{ mkdir -p "$data" && [ -w "$data" ]; } 2>/dev/null ||
 		die "$(id -un) cannot write to $data; use sudo or another --data"
+	# Nobody else may hold it: an account that could open it could keep `up` waiting for ever.
+	(umask 077 && : >>"$data/.lock") && chmod 0600 "$data/.lock"
 	exec 9>"$data/.lock"
 	flock -n 9 || { say "waiting for another ./mcpbox on $data"; flock 9; }
 }
@@ -122,5 +124,6 @@ config_set() {
 		grep -v "^$1=" "$config" || true
 		[ -z "$2" ] || printf '%s=%s\n' "$1" "$2"
 	} | sort >"$config.new"
+	chmod 0600 "$config.new" # settings may hold a password
 	mv "$config.new" "$config"
 }
