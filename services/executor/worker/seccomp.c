@@ -184,17 +184,20 @@ static const struct row rows[] = {
 	ONLY_NR("alarm", ALLOW),
 	ONLY_NR("restart_syscall", ALLOW),
 
-	/* memory: never writable and executable, never shared without a file (RLIMIT_DATA does not
-	   count that) */
+	/* memory: never writable and executable, never shared without a file or growing like a
+	   stack (RLIMIT_DATA does not count those) */
 	ONLY_NR("brk", ALLOW),
 	ONLY_NR("munmap", ALLOW),
 	ONLY_NR("mremap", ALLOW),
 	ONLY_NR("msync", ALLOW),
 	ONLY_NR("mincore", ALLOW),
-	IF2("mmap", ALLOW, BITS(2, PROT_EXEC, 0), BITS(3, MAP_ANONYMOUS, 0)),
-	IF2("mmap", ALLOW, BITS(2, PROT_EXEC, 0), BITS(3, MAP_SHARED_ANON, MAP_ANONYMOUS)),
+	IF2("mmap", ALLOW, BITS(2, PROT_EXEC, 0), BITS(3, MAP_ANONYMOUS | MAP_GROWSDOWN, 0)),
+	IF2("mmap", ALLOW, BITS(2, PROT_EXEC, 0),
+	    BITS(3, MAP_SHARED_ANON | MAP_GROWSDOWN, MAP_ANONYMOUS)),
+	IF2("mmap", NO_MEMORY, BITS(2, PROT_EXEC, 0), BITS(3, MAP_GROWSDOWN, MAP_GROWSDOWN)),
 	IF2("mmap", NO_MEMORY, BITS(2, PROT_EXEC, 0), BITS(3, MAP_SHARED_ANON, MAP_SHARED_ANON)),
-	IF2("mmap", ALLOW, BITS(2, PROT_EXEC | PROT_WRITE, PROT_EXEC), BITS(3, MAP_ANONYMOUS, 0)),
+	IF2("mmap", ALLOW, BITS(2, PROT_EXEC | PROT_WRITE, PROT_EXEC),
+	    BITS(3, MAP_ANONYMOUS | MAP_GROWSDOWN, 0)),
 	IF2("mmap", REFUSE, BITS(2, PROT_EXEC | PROT_WRITE, PROT_EXEC),
 	    BITS(3, MAP_ANONYMOUS, MAP_ANONYMOUS)),
 	IF("mmap", REFUSE, BITS(2, PROT_EXEC | PROT_WRITE, PROT_EXEC | PROT_WRITE)),
