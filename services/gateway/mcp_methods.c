@@ -19,7 +19,7 @@
 #define INSTRUCTIONS                                                                               \
 	"\"instructions\":\"MCPBox makes tools that stay: write one in Python with "               \
 	"mcpbox_create_server and "                                                                \
-	"mcpbox_create_tool, try it with mcpbox_validate_code and mcpbox_test_code, ask for the "  \
+	"mcpbox_create_tool, check it with mcpbox_validate_code, ask for the "                     \
 	"hosts it needs "                                                                          \
 	"with mcpbox_request_network_access and for its review with mcpbox_request_publish. Once " \
 	"a person has "                                                                            \

@@ -321,12 +321,13 @@ static int submit_for_review(struct work *w, PB(Tool) * t, ProtobufCBinaryData r
 
 static const struct action {
 	const char *name;
+	const char *topic; /* when it is refused */
 	int (*run)(struct work *w, PB(Tool) * t, ProtobufCBinaryData reason,
 		   ProtobufCBinaryData *ret_text, struct err *err);
 } actions[] = {
-	{ "approve", approve },
-	{ "reject", reject },
-	{ "submit_for_review", submit_for_review },
+	{ "approve", "tool.approved", approve },
+	{ "reject", "tool.rejected", reject },
+	{ "submit_for_review", "tool.submitted", submit_for_review },
 };
 
 static int find_action(const char *name, const struct action **ret, struct err *err)
@@ -360,6 +361,8 @@ int approval_decide(struct work *w, const void *message, struct err *err)
 	PB(Tool) *t = NULL;
 	int r = find_action(in->action, &action, err);
 
+	if (r == 0)
+		w->refused_topic = action->topic;
 	if (r == 0)
 		r = check_text("reason", in->reason, TEXT_MAX, err);
 	if (r == 0)

@@ -68,10 +68,7 @@ int inspect_require_main(struct work *w, ProtobufCBinaryData code, struct err *e
 
 	if (r != 0)
 		return r;
-	if (seen->error.len && seen->error_line)
-		return err_set_field(err, ERR_INVALID, "python_code", NULL, "line %u: %s",
-				     seen->error_line, work_text(w, seen->error));
-	if (seen->error.len)
+	if (seen->error.len) /* names its line */
 		return err_set_field(err, ERR_INVALID, "python_code", NULL, "%s",
 				     work_text(w, seen->error));
 	if (!seen->valid)

@@ -93,9 +93,9 @@ static PB(AuditEvent) * call_event(struct arena *arena, const ROW(ExecutionRow) 
 	const char *error = arena_dup(arena, row->error.data, row->error.len);
 	PB(AuditEvent) *e =
 		event_of(arena, row->ended_at_unix_ms, "call.finished", row->tool_id,
-			 json_pack("{s:s, s:s, s:i, s:s, s:b, s:I, s:s}", "call_id", row->call_id,
+			 json_pack("{s:s, s:s, s:i, s:s?, s:b, s:I, s:s}", "call_id", row->call_id,
 				   "tool", row->tool_name, "version", (int)row->version, "executor",
-				   row->executor, "is_test", (int)row->is_test, "duration_ms",
+				   executor, "is_test", (int)row->is_test, "duration_ms",
 				   (json_int_t)row->duration_ms, "error", error));
 
 	e->actor = arena_str(arena, row->executed_by[0] ? row->executed_by : row->via);
@@ -103,6 +103,8 @@ static PB(AuditEvent) * call_event(struct arena *arena, const ROW(ExecutionRow) 
 	e->outcome = row->outcome;
 	return e;
 }
+	/* A call that was refused or ran out of time before one was chosen has none. */
+	const char *executor = row->executor[0] ? row->executor : NULL;
 
 static PB(AuditEvent) * egress_event(struct arena *arena, const ROW(EgressRow) * row)
 {

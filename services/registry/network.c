@@ -334,6 +334,7 @@ int network_decide(struct work *w, const void *message, struct err *err)
 	if (!is_approve && strcmp(in->action, "reject") != 0)
 		return err_set_field(err, ERR_INVALID, "action", NULL,
 				     "action must be approve or reject");
+	w->refused_topic = is_approve ? "host.approved" : "host.rejected";
 	r = check_text("reason", in->reason, TEXT_MAX, err);
 	if (r == 0)
 		r = load(w, in->request_id, &n, err);

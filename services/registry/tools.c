@@ -219,8 +219,9 @@ int tool_create(struct work *w, const void *message, struct err *err)
 	reply.message = work_say(
 		w,
 		"Tool '%s' created as a draft (version 1), to be published as '%s'. Next: "
-		"mcpbox_test_code to try it, mcpbox_request_network_access for each host that "
-		"it calls, then mcpbox_request_publish; it can be called once an administrator "
+		"mcpbox_validate_code to check it, mcpbox_request_network_access for each host "
+		"that it calls, then mcpbox_request_publish; it can be called once an "
+		"administrator "
 		"has approved it and server '%s' runs.",
 		tool.name, tool.published_name, server->name);
 	work_answer(w, &reply.base);
@@ -518,9 +519,7 @@ int tool_validate(struct work *w, const void *message, struct err *err)
 	reply.has_main = seen->has_main;
 	if (seen->error.len) {
 		reply.error_opt_case = MCPBOX__V1__VALIDATE_CODE_REPLY__ERROR_OPT_ERROR;
-		reply.error = seen->error_line ? work_say(w, "line %u: %s", seen->error_line,
-							  work_text(w, seen->error))
-					       : seen->error;
+		reply.error = seen->error; /* names its line */
 	}
 	reply.parameters = seen->parameters;
 	reply.n_parameters = seen->n_parameters;

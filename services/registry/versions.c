@@ -133,14 +133,24 @@ static void compare(struct work *w, const ROW(VersionRow) * a, const ROW(Version
 	}
 }
 
+/* Versions count from 1, so an absent one is a zero. */
+static int check_given(const char *field, uint32_t version, struct err *err)
+{
+	return version ? 0 : err_set_field(err, ERR_INVALID, field, NULL, "%s is missing", field);
+}
+
 int version_compare(struct work *w, const void *message, struct err *err)
 {
 	const PB(CompareToolVersionsRequest) *in = message;
 	PB(CompareToolVersionsReply) reply = MCPBOX__V1__COMPARE_TOOL_VERSIONS_REPLY__INIT;
 	ROW(VersionRow) * from, *to;
 	PB(Tool) * t;
-	int r = tool_load(w, in->tool_id, false, &t, err);
+	int r = check_given("from_version", in->from_version, err);
 
+	if (r == 0)
+		r = check_given("to_version", in->to_version, err);
+	if (r == 0)
+		r = tool_load(w, in->tool_id, false, &t, err);
 	if (r != 0)
 		return r;
 	r = store_version_get(w->tx, t->id, in->from_version, &from);

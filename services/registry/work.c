@@ -162,7 +162,7 @@ static int refuse_right(const struct actor *a, enum right right, struct err *err
 
 /* A refusal is a record of its own; that it cannot be kept does not make it an acceptance. */
 static void audit_refusal(struct registry *reg, const struct bus_request *rq,
-			  const struct actor *actor, const struct op *op, const char *kind,
+			  const struct actor *actor, const char *topic, const char *kind,
 			  const char *id, const struct err *why);
 
 int work_authorize(struct bus_request *rq, uint32_t right, struct err *err)
@@ -191,6 +191,7 @@ int work_authorize(struct bus_request *rq, uint32_t right, struct err *err)
 	if (r < 0) {
 		r = explain(r, err);
 	} else if (!right_granted(&claim, (enum right)right)) {
+		const struct op *op = op_find(rq->msg);
 		bool is_account = p->kind == MCPBOX__V1__PRINCIPAL__KIND__KIND_USER ||
 				  p->kind == MCPBOX__V1__PRINCIPAL__KIND__KIND_TOKEN;
 
@@ -199,7 +200,7 @@ int work_authorize(struct bus_request *rq, uint32_t right, struct err *err)
 				    "log in: the session is unknown or has ended");
 		} else {
 			r = refuse_right(a, (enum right)right, err);
-			audit_refusal(reg, rq, a, op_find(rq->msg), "message",
+			audit_refusal(reg, rq, a, op ? op->topic : NULL, "message",
 				      msg_row(rq->msg)->name, err);
 		}
 	}
@@ -491,7 +492,8 @@ int work_handle(struct bus_request *rq, struct err *err)
 		buf_clear(rq->out);
 		buf_add(rq->out, w.reply.data, w.reply.len);
 	} else if (w.op->topic && is_decision(err) && !w.keep) {
-		audit_refusal(w.reg, rq, w.actor, w.op, w.object_kind ? w.object_kind : "message",
+		audit_refusal(w.reg, rq, w.actor, w.refused_topic ? w.refused_topic : w.op->topic,
+			      w.object_kind ? w.object_kind : "message",
 			      w.object_id ? w.object_id : msg_row(rq->msg)->name, err);
 	}
 	arena_done(&w.arena);
@@ -534,10 +536,10 @@ static int add_refusal(struct work *w, const void *in, struct err *err)
 }
 
 static void audit_refusal(struct registry *reg, const struct bus_request *rq,
-			  const struct actor *actor, const struct op *op, const char *kind,
+			  const struct actor *actor, const char *topic, const char *kind,
 			  const char *id, const struct err *why)
 {
-	struct refusal f = { actor, op && op->topic ? op->topic : "access.refused", kind, id, why };
+	struct refusal f = { actor, topic ? topic : "access.refused", kind, id, why };
 	struct err err = { 0 };
 
 	if (work_system(reg, add_refusal, &f, &err) < 0)
@@ -558,7 +560,11 @@ int work_check_id(struct err *err, const char *field, const char *id)
 {
 	if (text_is_uuid(id))
 		return 0;
-	return err_set_field(err, ERR_INVALID, field, NULL, "invalid %s", field);
+	return err_set_field(err, ERR_INVALID, field,
+			     strcmp(field, "server_id") == 0
+				     ? "an id from mcpbox_list_servers, not a name"
+				     : NULL,
+			     "invalid %s", field);
 }
 
 int work_stale(struct err *err, const char *field, const char *text, const ProtobufCMessage *object)
@@ -574,15 +580,29 @@ int work_stale(struct err *err, const char *field, const char *text, const Proto
 	return r;
 }
 
+/* "'weather'" for what has a name, else "it". */
+static void name_of(const ProtobufCMessage *object, char *ret, size_t size)
+{
+	const ProtobufCFieldDescriptor *f =
+		protobuf_c_message_descriptor_get_field_by_name(object->descriptor, "name");
+
+	if (f && f->type == PROTOBUF_C_TYPE_STRING && f->label != PROTOBUF_C_LABEL_REPEATED)
+		(void)snprintf(ret, size, "'%.100s'",
+			       *(char *const *)((const char *)object + f->offset));
+	else
+		(void)snprintf(ret, size, "it");
+}
+
 int work_check_revision(struct err *err, bool is_given, int64_t given, int64_t current,
 			const ProtobufCMessage *object)
 {
-	char text[96];
+	char text[224], name[128];
 
 	if (!is_given || given == current)
 		return 0;
+	name_of(object, name, sizeof(name));
 	(void)snprintf(text, sizeof(text),
-		       "it has changed since you looked (revision %lld, now %lld)",
+		       "%s has changed since you looked (revision %lld, now %lld)", name,
 		       (long long)given, (long long)current);
 	return work_stale(err, "revision", text, object);
 }

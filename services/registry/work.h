@@ -66,6 +66,7 @@ struct work {
 	const PB(InspectReply) * inspected;  /* by `before` */
 	void *prepared;                      /* by `before`, the noun's own */
 	const char *object_kind, *object_id; /* what a refusal is about, as soon as known */
+	const char *refused_topic;           /* in place of the op's, where the message decides */
 	bool keep; /* commit even though the request is refused (a failed login is a change) */
 	bool moves_state;
 	uint64_t state_seq; /* of the change, once it is appended; 0: state did not move */

@@ -243,7 +243,7 @@ def test_code_is_checked_by_an_executor(registry):
     with pytest.raises(Refused, match="no executor is running to check the code"):
         r.llm("CREATE_TOOL", **tool)
     r.join_executor()
-    with pytest.raises(Refused, match="line 1: invalid syntax"):
+    with pytest.raises(Refused, match="invalid syntax"):
         r.llm("CREATE_TOOL", **dict(tool, python_code="async def (\n"))
     with pytest.raises(Refused, match="no function main"):
         r.llm("CREATE_TOOL", **dict(tool, python_code="x = 1\n"))
@@ -647,3 +647,22 @@ def test_refuses_a_schema_from_the_future(registry):
     registry.process.wait()
     registry.reader.join()
     assert not registry.is_ready and any("knows only up to" in line for line in registry.log)
+
+
+def test_a_refused_rejection_is_written_down_as_one(staffed):
+    r = staffed
+    _, tool_id = make_tool(r)
+    with pytest.raises(Refused):
+        r.admin("DECIDE_TOOL", tool_id=tool_id, action="reject", reason="not pending")
+    assert (r.owner("LIST_AUDIT", limit=500)["events"][-1]["topic"]) == "tool.rejected"
+    request = r.llm("REQUEST_NETWORK_ACCESS", tool_id=tool_id, host="a.example.com", justification="to see")
+    r.admin("DECIDE_NETWORK", request_id=request["request_id"], action="approve")
+    with pytest.raises(Refused):
+        r.admin("DECIDE_NETWORK", request_id=request["request_id"], action="reject", reason="too late")
+    assert (r.owner("LIST_AUDIT", limit=500)["events"][-1]["topic"]) == "host.rejected"
+
+
+def test_comparing_nothing_names_the_missing_version(staffed):
+    _, tool_id = make_tool(staffed)
+    with pytest.raises(Refused, match="from_version is missing"):
+        staffed.llm("COMPARE_TOOL_VERSIONS", tool_id=tool_id)
