@@ -102,12 +102,16 @@ struct point {
 	const char *what;
 };
 
+enum { POINT_SIGNED, POINT_ANCHOR, POINT_REMEMBERED, POINTS };
+
 struct verify {
 	struct registry *reg;
 	PB(VerifyAuditReply) * reply;
 	uint64_t seq; /* last row that was good */
 	uint8_t hash[CRYPTO_HASH_SIZE];
-	struct point points[2];
+	struct point points[POINTS];
+	ROW(HeadRow) * *checkpoints; /* ascending; those before the next are passed */
+	size_t checkpoint_count, checkpoint_next;
 	ROW(HeadRow) head;
 	uint8_t head_hash[CRYPTO_HASH_SIZE];
 };
@@ -124,6 +128,29 @@ static void found(struct verify *v, uint64_t seq, const char *reason)
 static bool is_hash(ProtobufCBinaryData b, const uint8_t hash[CRYPTO_HASH_SIZE])
 {
 	return b.len == CRYPTO_HASH_SIZE && memcmp(b.data, hash, CRYPTO_HASH_SIZE) == 0;
+}
+
+static struct point point_of(const ROW(HeadRow) * head, const char *what)
+{
+	struct point ret = { .seq = head->signed_seq, .what = what };
+
+	memcpy(ret.hash, head->signed_hash.data, CRYPTO_HASH_SIZE);
+	return ret;
+}
+
+static void verify_checkpoint(struct verify *v, const PB(AuditEvent) * row)
+{
+	const ROW(HeadRow) * c;
+
+	if (v->checkpoint_next == v->checkpoint_count)
+		return;
+	c = v->checkpoints[v->checkpoint_next];
+	if (c->signed_seq != row->seq)
+		return;
+	v->checkpoint_next++;
+	if (!is_hash(row->hash, c->signed_hash.data))
+		found(v, row->seq,
+		      "the chain was rewritten: it does not pass through a checkpoint");
 }
 
 static int verify_batch(struct verify *v, struct store_tx *tx, const PB(AuditEvent) * row)
@@ -156,6 +183,7 @@ static int verify_row(struct verify *v, struct store_tx *tx, const PB(AuditEvent
 	for (size_t i = 0; i < ARRAY_LEN(v->points); i++)
 		if (v->points[i].seq == row->seq && !is_hash(row->hash, v->points[i].hash))
 			found(v, row->seq, v->points[i].what);
+	verify_checkpoint(v, row);
 	if (v->reply->first_bad_seq)
 		return 0;
 	v->seq = row->seq;
@@ -190,45 +218,59 @@ static int verify_some(struct verify *v, bool *ret_more)
 /* The signed head proves that the chain was at least so long, with that hash. */
 static void read_signed_head(struct verify *v, const ROW(HeadRow) * head)
 {
-	uint8_t text[8 + CRYPTO_HASH_SIZE];
-	const uint8_t *key = keys_verify(v->reg->keys, head->key_id);
-
-	if (head->signed_seq == 0)
-		return;
-	if (head->signed_hash.len != CRYPTO_HASH_SIZE || head->signature.len != CRYPTO_SIGN_SIZE ||
-	    !key) {
-		found(v, head->signed_seq, "the signature of the head was altered");
-		return;
+	if (head->signature.len == 0) {
+		found(v, 1, "the head is not signed");
+	} else if (!merge_head_is_signed(v->reg->keys, head)) {
+		found(v, head->signed_seq ? head->signed_seq : 1,
+		      "the signature of the head was altered");
+	} else {
+		if (head->signed_seq < v->points[POINT_REMEMBERED].seq)
+			found(v, head->signed_seq + 1, "an older signature was put back");
+		v->points[POINT_SIGNED] = point_of(
+			head, "the chain was rewritten: it does not lead to its signed head");
 	}
-	merge_head_text(head->signed_seq, head->signed_hash.data, text);
-	if (!crypto_verify(key, "mcpbox audit", text, sizeof(text), head->signature.data))
-		found(v, head->signed_seq, "the signature of the head was altered");
-	v->points[0] = (struct point){
-		.seq = head->signed_seq,
-		.what = "the chain was rewritten: it does not lead to its signed head"
-	};
-	memcpy(v->points[0].hash, head->signed_hash.data, CRYPTO_HASH_SIZE);
 }
 
-static int read_head(struct verify *v)
+/* One for each thousand rows that the registry signed. */
+static void read_checkpoints(struct verify *v, const ROW(HeadRow) * head)
 {
-	struct arena arena = { 0 };
+	uint64_t due = 1;
+
+	for (size_t i = 0; i < v->checkpoint_count; i++) {
+		const ROW(HeadRow) *c = v->checkpoints[i];
+
+		if (c->signed_seq / MERGE_CHECKPOINT_ROWS > due)
+			break;
+		due = c->signed_seq / MERGE_CHECKPOINT_ROWS + 1;
+		if (!merge_head_is_signed(v->reg->keys, c))
+			found(v, c->signed_seq, "a checkpoint was altered");
+		else if (c->signed_seq > head->seq)
+			found(v, head->seq + 1, "the end of the chain was cut off");
+	}
+	if (due <= head->signed_seq / MERGE_CHECKPOINT_ROWS)
+		found(v, due * MERGE_CHECKPOINT_ROWS, "a checkpoint is missing");
+}
+
+static int read_head(struct verify *v, struct arena *arena)
+{
 	struct store_tx *tx;
 	ROW(HeadRow) * head;
-	int r = store_begin(v->reg->store, STORE_SNAPSHOT, &arena, &tx);
+	int r = store_begin(v->reg->store, STORE_SNAPSHOT, arena, &tx);
 
 	if (r == 0) {
 		r = store_head_get(tx, false, &head);
+		if (r == 0)
+			r = store_checkpoint_list(tx, &v->checkpoints, &v->checkpoint_count);
 		if (r == 0) {
 			v->head.seq = head->seq;
 			memcpy(v->head_hash, head->hash.data,
 			       head->hash.len < CRYPTO_HASH_SIZE ? head->hash.len
 								 : CRYPTO_HASH_SIZE);
 			read_signed_head(v, head);
+			read_checkpoints(v, head);
 		}
 		store_end(tx);
 	}
-	arena_done(&arena);
 	return r;
 }
 
@@ -245,11 +287,12 @@ static int read_anchor(struct verify *v, ProtobufCBinaryData json, struct err *e
 		return -ERR_INVALID;
 	seq = json_integer_value(json_object_get(anchor, "seq"));
 	hash = json_string_value(json_object_get(anchor, "hash"));
-	if (seq < 1 || !hash || parse_hex(hash, v->points[1].hash, CRYPTO_HASH_SIZE) < 0)
+	if (seq < 1 || !hash || parse_hex(hash, v->points[POINT_ANCHOR].hash, CRYPTO_HASH_SIZE) < 0)
 		return err_set_field(err, ERR_INVALID, "anchor", NULL,
 				     "an anchor is {\"seq\": N, \"hash\": hex}");
-	v->points[1].seq = (uint64_t)seq;
-	v->points[1].what = "the chain was rewritten: it does not pass through the anchor";
+	v->points[POINT_ANCHOR].seq = (uint64_t)seq;
+	v->points[POINT_ANCHOR].what =
+		"the chain was rewritten: it does not pass through the anchor";
 	return 0;
 }
 
@@ -269,6 +312,20 @@ static void verify_end(struct verify *v, uint64_t seen)
 		found(v, v->head.seq + 1, "the end of the chain was cut off");
 }
 
+/* Sign what is not signed yet, for the rows of the last second are no fault; then read what must hold. */
+static int prepare(struct verify *v, struct work *w)
+{
+	struct point *remembered = &v->points[POINT_REMEMBERED];
+	int r = status_sign(w->reg->status);
+
+	if (r < 0)
+		return r;
+	remembered->seq = status_signed_head(w->reg->status, remembered->hash);
+	remembered->what =
+		"the chain was rewritten: it does not pass through what this process signed";
+	return read_head(v, &w->arena);
+}
+
 int audit_verify(struct work *w, const void *message, struct err *err)
 {
 	const PB(VerifyAuditRequest) *in = message;
@@ -280,7 +337,7 @@ int audit_verify(struct work *w, const void *message, struct err *err)
 
 	reply.intact = true;
 	if (r == 0)
-		r = read_head(&v);
+		r = prepare(&v, w);
 	while (r == 0 && more)
 		r = verify_some(&v, &more);
 	if (r != 0)

@@ -16,6 +16,18 @@ void merge_head_text(uint64_t seq, const uint8_t hash[CRYPTO_HASH_SIZE],
 	memcpy(ret + 8, hash, CRYPTO_HASH_SIZE);
 }
 
+bool merge_head_is_signed(const struct keys *keys, const ROW(HeadRow) * head)
+{
+	uint8_t text[8 + CRYPTO_HASH_SIZE];
+	const uint8_t *key = keys_verify(keys, head->key_id);
+
+	if (!key || head->signed_hash.len != CRYPTO_HASH_SIZE ||
+	    head->signature.len != CRYPTO_SIGN_SIZE)
+		return false;
+	merge_head_text(head->signed_seq, head->signed_hash.data, text);
+	return crypto_verify(key, "mcpbox audit", text, sizeof(text), head->signature.data);
+}
+
 /* ---- the batch as a whole ------------------------------------------------------------------------ */
 
 bool merge_batch_of(const PB(AuditEvent) * row, uint64_t *ret_batch,
@@ -91,6 +103,8 @@ static PB(AuditEvent) * event_of(struct arena *arena, int64_t at_unix_ms, const 
 static PB(AuditEvent) * call_event(struct arena *arena, const ROW(ExecutionRow) * row)
 {
 	const char *error = arena_dup(arena, row->error.data, row->error.len);
+	/* A call that was refused or ran out of time before one was chosen has none. */
+	const char *executor = row->executor[0] ? row->executor : NULL;
 	PB(AuditEvent) *e =
 		event_of(arena, row->ended_at_unix_ms, "call.finished", row->tool_id,
 			 json_pack("{s:s, s:s, s:i, s:s?, s:b, s:I, s:s}", "call_id", row->call_id,
@@ -103,8 +117,6 @@ static PB(AuditEvent) * call_event(struct arena *arena, const ROW(ExecutionRow) 
 	e->outcome = row->outcome;
 	return e;
 }
-	/* A call that was refused or ran out of time before one was chosen has none. */
-	const char *executor = row->executor[0] ? row->executor : NULL;
 
 static PB(AuditEvent) * egress_event(struct arena *arena, const ROW(EgressRow) * row)
 {

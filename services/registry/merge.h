@@ -4,7 +4,9 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
+#include "keys.h"
 #include "store.h"
 
 struct merged {
@@ -22,6 +24,11 @@ int merge_batch_hash(struct store_tx *tx, uint64_t batch,
 bool merge_batch_of(const PB(AuditEvent) * row, uint64_t *ret_batch,
 		    uint8_t ret_hash[CRYPTO_HASH_SIZE]);
 
+/* A checkpoint is kept of each row whose seq is a multiple. */
+enum { MERGE_CHECKPOINT_ROWS = 1000 };
 /* The bytes that a signature of the head is over. */
 void merge_head_text(uint64_t seq, const uint8_t hash[CRYPTO_HASH_SIZE],
 		     uint8_t ret[8 + CRYPTO_HASH_SIZE]);
+
+/* Whether signed_seq and signed_hash carry the registry's signature. */
+bool merge_head_is_signed(const struct keys *keys, const ROW(HeadRow) * head);

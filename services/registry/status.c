@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <string.h>
+#include "canon.h"
 #include "clock.h"
 #include "crypto.h"
 #include "frame.h"
@@ -18,7 +19,6 @@ enum {
 	FOLLOW_ROWS = 200,
 	EXPIRE_MS = 60000,
 	EVENTS_MAX = 256, /* joins and departures that wait for the database */
-	CHECKPOINT_ROWS = 1000,
 };
 
 struct pending {
@@ -35,6 +35,9 @@ struct status {
 	bool is_stopping, must_tick, must_follow;
 	uint64_t state_seq, audit_seq;
 	uint8_t audit_head[CRYPTO_HASH_SIZE];
+	uint64_t signed_seq; /* the head that this process signed last, or found signed */
+	uint8_t signed_hash[CRYPTO_HASH_SIZE];
+	bool is_broken;             /* the chain does not follow from there: sign nothing */
 	struct arena revoked_arena; /* owns revoked */
 	char **revoked;
 	size_t revoked_count;
@@ -329,28 +332,162 @@ static void write_events(struct status *s)
 		event_done(s);
 }
 
-static int sign_head(struct work *w, const void *in, struct err *err)
-{
-	uint8_t text[8 + CRYPTO_HASH_SIZE];
-	uint8_t signature[CRYPTO_SIGN_SIZE];
-	struct bytes hash, signed_bytes = { signature, sizeof(signature) };
-	ROW(HeadRow) * head;
-	uint32_t key_id;
-	int r = store_head_get(w->tx, true, &head);
+/* ---- follower: signing --------------------------------------------------------------------------- */
 
-	(void)in;
-	(void)err;
-	if (r < 0 || head->seq == head->signed_seq)
-		return r;
-	hash = work_bytes(head->hash);
-	merge_head_text(head->seq, hash.data, text);
+/* The chain up to here is proven: nothing that the database says later can change that. */
+struct proven {
+	uint64_t seq;
+	uint8_t hash[CRYPTO_HASH_SIZE];
+};
+
+/* In: from where the rows must follow.  Out: what was signed. */
+struct signing {
+	struct proven from, *ret;
+	bool *ret_broken;
+};
+
+static int sign_row(struct work *w, const struct proven *row, bool is_checkpoint)
+{
+	uint8_t text[8 + CRYPTO_HASH_SIZE], signature[CRYPTO_SIGN_SIZE];
+	struct bytes hash = { row->hash, CRYPTO_HASH_SIZE };
+	struct bytes signed_bytes = { signature, sizeof(signature) };
+	uint32_t key_id;
+
+	merge_head_text(row->seq, row->hash, text);
 	crypto_sign(keys_sign(w->reg->keys, &key_id), "mcpbox audit", text, sizeof(text),
 		    signature);
-	r = store_head_sign(w->tx, head->seq, hash, signed_bytes, key_id);
-	if (r == 0 && head->seq / CHECKPOINT_ROWS != head->signed_seq / CHECKPOINT_ROWS)
-		r = store_checkpoint_add(w->tx, head->seq, hash, signed_bytes, key_id);
+	return is_checkpoint ? store_checkpoint_add(w->tx, row->seq, hash, signed_bytes, key_id)
+			     : store_head_sign(w->tx, row->seq, hash, signed_bytes, key_id);
+}
+
+static bool is_hash(ProtobufCBinaryData b, const uint8_t hash[CRYPTO_HASH_SIZE])
+{
+	return b.len == CRYPTO_HASH_SIZE && memcmp(b.data, hash, CRYPTO_HASH_SIZE) == 0;
+}
+
+/* Take one more row: the proven one itself once more, or the one that must follow it. */
+static bool follows(struct proven *at, const PB(AuditEvent) * row)
+{
+	uint8_t hash[CRYPTO_HASH_SIZE];
+
+	canon_audit_hash(row, hash);
+	if (!is_hash(row->hash, hash))
+		return false;
+	if (row->seq == at->seq)
+		return memcmp(hash, at->hash, sizeof(hash)) == 0;
+	if (row->seq != at->seq + 1 || !is_hash(row->prev_hash, at->hash))
+		return false;
+	at->seq = row->seq;
+	memcpy(at->hash, hash, sizeof(hash));
+	return true;
+}
+
+/* Hash the rows from the proven one up to the head again.  They are few: this happens each second. */
+static int prove(struct work *w, const ROW(HeadRow) * head, struct proven *at, bool *ret_broken)
+{
+	uint64_t since = at->seq > 0 ? at->seq - 1 : 0;
+	PB(AuditEvent) * *rows;
+	size_t count = FOLLOW_ROWS;
+	int r = 0;
+
+	while (r == 0 && count == FOLLOW_ROWS) {
+		r = store_audit_list(w->tx, since, FOLLOW_ROWS, NULL, 0, &rows, &count);
+		if (r == 0 && count == 0)
+			break;
+		for (size_t i = 0; r == 0 && i < count; i++) {
+			uint64_t before = at->seq;
+
+			*ret_broken = !follows(at, rows[i]);
+			if (*ret_broken)
+				return 0;
+			if (at->seq != before && at->seq % MERGE_CHECKPOINT_ROWS == 0)
+				r = sign_row(w, at, true);
+		}
+		since = at->seq;
+	}
+	*ret_broken = at->seq != head->seq || !is_hash(head->hash, at->hash);
 	return r;
 }
+
+static int sign_head(struct work *w, const void *in, struct err *err)
+{
+	const struct signing *sg = in;
+	struct proven at = sg->from;
+	ROW(HeadRow) * head;
+	int r = store_head_get(w->tx, true, &head);
+
+	(void)err;
+	*sg->ret_broken = false;
+	if (r == 0 && head->seq == at.seq && head->signed_seq == at.seq && head->signature.len > 0)
+		return 0;
+	if (r == 0)
+		r = prove(w, head, &at, sg->ret_broken);
+	if (r == 0 && !*sg->ret_broken)
+		r = sign_row(w, &at, false);
+	if (r == 0 && !*sg->ret_broken)
+		*sg->ret = at;
+	return r;
+}
+
+static void say_broken(struct status *s, uint64_t seq)
+{
+	bool is_new;
+
+	pthread_mutex_lock(&s->lock);
+	is_new = !s->is_broken;
+	s->is_broken = true;
+	pthread_mutex_unlock(&s->lock);
+	if (is_new)
+		log_error("audit.chain_broken", F_UINT("signed_seq", seq),
+			  F_STR("reason", "the chain does not follow from its signed head: nothing "
+					  "is signed any more, see `audit verify`"));
+}
+
+int status_sign(struct status *s)
+{
+	struct proven signed_now;
+	bool broken = false;
+	struct signing sg = { .ret = &signed_now, .ret_broken = &broken };
+	struct err err = { 0 };
+	int r;
+
+	pthread_mutex_lock(&s->lock);
+	broken = s->is_broken;
+	sg.from.seq = s->signed_seq;
+	memcpy(sg.from.hash, s->signed_hash, CRYPTO_HASH_SIZE);
+	pthread_mutex_unlock(&s->lock);
+	if (broken)
+		return 0;
+	signed_now = sg.from;
+	r = work_system(s->reg, sign_head, &sg, &err); /* a failure is logged by the store */
+	err_done(&err);
+	if (r < 0)
+		return r;
+	if (broken) {
+		say_broken(s, sg.from.seq);
+		return 0;
+	}
+	pthread_mutex_lock(&s->lock);
+	if (signed_now.seq > s->signed_seq) {
+		s->signed_seq = signed_now.seq;
+		memcpy(s->signed_hash, signed_now.hash, CRYPTO_HASH_SIZE);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return 0;
+}
+
+uint64_t status_signed_head(struct status *s, uint8_t ret_hash[CRYPTO_HASH_SIZE])
+{
+	uint64_t seq;
+
+	pthread_mutex_lock(&s->lock);
+	seq = s->signed_seq;
+	memcpy(ret_hash, s->signed_hash, CRYPTO_HASH_SIZE);
+	pthread_mutex_unlock(&s->lock);
+	return seq;
+}
+
+/* ---- follower: the house ------------------------------------------------------------------------- */
 
 static int expire(struct work *w, const void *in, struct err *err)
 {
@@ -363,7 +500,7 @@ static void keep_house(struct status *s)
 {
 	uint64_t now = clock_mono_ms();
 	struct err err = { 0 };
-	int r = work_system(s->reg, sign_head, NULL, &err); /* a failure is logged by the store */
+	int r = status_sign(s);
 
 	if (r < 0 || now - s->expired_ms < EXPIRE_MS)
 		return;
@@ -393,6 +530,22 @@ static void *follow(void *arg)
 
 /* ---- life ---------------------------------------------------------------------------------------- */
 
+/* What this process goes on from.  An empty chain is signed too, before its first row: so rows without any
+ * signature are never right. */
+static void read_signed_head(struct status *s, const ROW(HeadRow) * head)
+{
+	bool is_empty = head->seq == 0 && head->signed_seq == 0 && head->signature.len == 0;
+
+	if (is_empty)
+		return;
+	if (!merge_head_is_signed(s->reg->keys, head)) {
+		say_broken(s, head->signed_seq);
+		return;
+	}
+	s->signed_seq = head->signed_seq;
+	memcpy(s->signed_hash, head->signed_hash.data, CRYPTO_HASH_SIZE);
+}
+
 static int read_head(struct status *s)
 {
 	struct arena arena = { 0 };
@@ -406,6 +559,7 @@ static int read_head(struct status *s)
 			s->audit_seq = head->seq;
 			s->state_seq = head->state_seq;
 			memcpy(s->audit_head, head->hash.data, CRYPTO_HASH_SIZE);
+			read_signed_head(s, head);
 		}
 		store_end(tx);
 	}
@@ -426,7 +580,7 @@ int status_new(struct registry *reg, struct status **ret, struct err *err)
 	pthread_cond_init(&s->moved, &attr);
 	pthread_condattr_destroy(&attr);
 	*ret = s;
-	if (read_head(s) < 0)
+	if (read_head(s) < 0 || status_sign(s) < 0)
 		return err_set(err, ERR_UNAVAILABLE, "registry storage is not answering");
 	return 0;
 }

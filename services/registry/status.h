@@ -11,6 +11,7 @@
 
 #include <stdint.h>
 #include "arena.h"
+#include "crypto.h"
 #include "err.h"
 #include "msg.h"
 
@@ -36,6 +37,12 @@ const uint8_t *status_epoch(const struct status *s); /* 16 bytes */
 uint64_t status_state_seq(struct status *s);
 /* The newest head that this process has seen: a tail that was cut off after it shows. */
 uint64_t status_audit_seq(struct status *s);
+
+/* Sign the head now, if its rows follow from the last one that this process signed or, at its start, found
+ * signed; else say audit.chain_broken once and sign nothing any more.  Any thread. */
+int status_sign(struct status *s);
+/* That last head: its seq, or 0 when nothing was signed yet. */
+uint64_t status_signed_head(struct status *s, uint8_t ret_hash[CRYPTO_HASH_SIZE]);
 
 /* Hand over for the audit: an instance that joined or left (takes it). */
 void status_instance(struct status *s, PB(Instance) * instance, const char *topic, const char *why);

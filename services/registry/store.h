@@ -221,6 +221,9 @@ int store_head_sign(struct store_tx *tx, uint64_t seq, struct bytes hash, struct
 		    uint32_t key_id) BOX_MUST_CHECK;
 int store_checkpoint_add(struct store_tx *tx, uint64_t seq, struct bytes hash,
 			 struct bytes signature, uint32_t key_id) BOX_MUST_CHECK;
+/* All, ascending: their signed_seq, signed_hash, signature, key_id. */
+int store_checkpoint_list(struct store_tx *tx, ROW(HeadRow) * **ret,
+			  size_t *ret_count) BOX_MUST_CHECK;
 int store_audit_insert(struct store_tx *tx, const PB(AuditEvent) * event) BOX_MUST_CHECK;
 /* Rows after since_seq, ascending.  topics: empty for all; rows of batches always come along when a topic of
  * their parts is asked for (call.finished, egress.*). */

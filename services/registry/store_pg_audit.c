@@ -49,6 +49,14 @@ int store_checkpoint_add(struct store_tx *tx, uint64_t seq, struct bytes hash,
 	return n < 0 ? (int)n : 0;
 }
 
+int store_checkpoint_list(struct store_tx *tx, ROW(HeadRow) * **ret, size_t *ret_count)
+{
+	return pg_rows(tx, ROWS(head_row), (void ***)ret, ret_count,
+		       "SELECT seq AS signed_seq, hash AS signed_hash, signature, key_id"
+		       " FROM audit_checkpoints ORDER BY seq",
+		       NULL, 0);
+}
+
 int store_audit_insert(struct store_tx *tx, const PB(AuditEvent) * e)
 {
 	return pg_touched(pg_exec(

@@ -1,6 +1,7 @@
 """The real registry on a real PostgreSQL; the other services are played by tests/support/registry_ask.c."""
 
 import hashlib
+import json
 import secrets
 import threading
 
@@ -548,6 +549,57 @@ def test_verify_finds_what_was_altered_by_hand(registry, harm, first_bad):
     registry.sql(harm)
     found = registry.owner("VERIFY_AUDIT")
     assert (found["intact"], found["first_bad_seq"]) == (False, first_bad), found
+
+
+def forge(r, head):
+    """Somebody with the database changes row 2 and all hashes after it, as canon.c makes them."""
+    rows = r.sql("SELECT json_build_array(seq, (extract(epoch FROM at) * 1000)::bigint, topic, actor, via,"
+                 " object_kind, object_id, outcome, detail::text, encode(hash, 'hex')) FROM audit_log ORDER BY seq")
+    statements, before = [], bytes(32)
+    for row in map(json.loads, rows.splitlines()):
+        if row[0] == 2:
+            row[3] = "nobody"
+        fields = [b"mcpbox audit 1", before, *(str(f).encode() for f in row[:9])]
+        made = hashlib.blake2b(b"".join(len(f).to_bytes(4, "little") + f for f in fields), digest_size=32).digest()
+        assert row[0] != 1 or made.hex() == row[9], "the forger knows how"
+        statements.append(f"UPDATE audit_log SET actor = '{row[3]}', prev_hash = '\\x{before.hex()}',"
+                          f" hash = '\\x{made.hex()}' WHERE seq = {row[0]}")
+        before = made
+    r.sql(";".join(statements) + f"; UPDATE audit_head SET hash = '\\x{before.hex()}'{head}")
+
+
+@pytest.mark.parametrize("head", ["", ", signed_seq = 0", ", signed_seq = 0, signature = NULL, signed_hash = NULL"])
+def test_a_forged_chain_is_found_and_never_signed(registry, head):
+    r = registry
+    fill_chain(r)
+    wait_signed(r)
+    forge(r, head)
+    assert not r.owner("VERIFY_AUDIT")["intact"]
+    signed = "SELECT signed_seq, signed_hash FROM audit_head"
+    before = r.sql(signed)
+    r.llm("CREATE_SERVER", name="later")
+    assert not r.owner("VERIFY_AUDIT")["intact"]  # it would have signed
+    r.kill()
+    r.start()
+    r.asker = r.new_asker()
+    r.llm("CREATE_SERVER", name="still_later")
+    assert not r.owner("VERIFY_AUDIT")["intact"]
+    assert r.sql(signed) == before
+    r.kill()
+    assert sum("audit.chain_broken" in line for line in r.log) == 1
+
+
+def test_checkpoints_are_held_against_the_chain(registry):
+    r = registry
+    for _ in range(1001):
+        r.gateway("REPORT_EVENT", topic="bus.refused", object_kind="address", object_id="x", outcome="refused")
+    assert r.owner("VERIFY_AUDIT")["intact"]
+    assert r.sql("SELECT seq FROM audit_checkpoints") == "1000"
+    r.sql("UPDATE audit_checkpoints SET hash = (SELECT hash FROM audit_log WHERE seq = 999)")
+    assert r.owner("VERIFY_AUDIT")["first_bad_seq"] == 1000
+    r.sql("DELETE FROM audit_checkpoints")
+    found = r.owner("VERIFY_AUDIT")
+    assert (found["first_bad_seq"], found["reason"]) == (1000, "a checkpoint is missing")
 
 
 def test_verify_holds_the_chain_against_an_anchor(registry):
