@@ -62,7 +62,7 @@ static bool fd_is_of(int fd, const struct http_request *rq)
 }
 
 /* civetweb does not give its descriptor away, so it is looked up by its two ends.  It is only
- * polled: the connection's thread holds it open as long as the request lives. */
+ * polled and shut down: the connection's thread holds it open as long as the request lives. */
 static int find_fd(const struct http_request *rq)
 {
 	DIR *dir = opendir("/proc/self/fd");
@@ -81,15 +81,20 @@ static int find_fd(const struct http_request *rq)
 	return found;
 }
 
-bool http_socket_is_gone(struct http_request *rq)
+int http_socket(struct http_request *rq)
 {
-	struct pollfd p = { .events = POLLRDHUP };
 	int fd = atomic_load(&rq->fd);
 
 	if (fd == -1) {
 		fd = find_fd(rq);
 		atomic_store(&rq->fd, fd);
 	}
-	p.fd = fd;
-	return fd >= 0 && poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
+	return fd;
+}
+
+bool http_socket_is_gone(struct http_request *rq)
+{
+	struct pollfd p = { .fd = http_socket(rq), .events = POLLRDHUP };
+
+	return p.fd >= 0 && poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
 }

@@ -2,7 +2,7 @@
  * Inside of the HTTP server: one request between two threads.
  *
  * The connection's thread (civetweb's, 100 KiB of stack) reads, hands the request to a worker,
- * waits, writes. A worker runs guard and handler.  Of struct http_request, the worker owns
+ * waits, writes.  The guard runs there, before the body is read; a worker runs the handler.  Of struct http_request, the worker owns
  * everything between submit and `is_done` except what stands below `lock`; the connection's thread
  * makes and frees it.
  */
@@ -13,6 +13,7 @@
 #include "buf.h"
 #include "http_nudge.h"
 #include "http_parse.h"
+#include "http_readers.h"
 #include "http_server.h"
 
 struct mg_connection;
@@ -72,6 +73,7 @@ struct http_server {
 	char probe_path[40];
 
 	struct http_nudge nudge;
+	struct http_readers readers;
 
 	pthread_t *workers;
 	uint32_t workers_started;
@@ -85,6 +87,8 @@ struct http_server {
 };
 
 void http_cond_init(pthread_cond_t *c); /* waits by the monotonic clock */
+/* The client's socket, negative when it cannot be found.  Any thread, while the connection lives. */
+int http_socket(struct http_request *rq);
 /* Poll the client's socket.  Any thread, while the connection lives. */
 bool http_socket_is_gone(struct http_request *rq);
 bool http_write(struct http_request *rq, const void *data, size_t len);

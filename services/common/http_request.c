@@ -134,7 +134,7 @@ static bool read_sized(struct http_request *rq)
 	return rq->body.len == rq->framing.length;
 }
 
-static bool read_chunked(struct http_request *rq)
+static bool read_chunked(struct http_request *rq, struct http_reader *reader)
 {
 	size_t max = rq->route->max_body;
 	int n = 1;
@@ -146,36 +146,63 @@ static bool read_chunked(struct http_request *rq)
 		n = mg_read(rq->conn, buf_grow(&rq->body, step), step);
 		if (n > 0)
 			rq->body.len += (size_t)n;
+		http_reader_extend(&rq->server->readers, reader, rq->body.len);
 	}
 	if (rq->body.len > max)
 		rq->refusal = 413;
 	return n >= 0;
 }
 
+/* 0 or the status of a refusal. */
+static int read_in_time(struct http_request *rq)
+{
+	struct http_readers *readers = &rq->server->readers;
+	struct http_reader reader;
+	bool is_whole;
+
+	http_reader_enter(readers, &reader, rq, rq->framing.length);
+	is_whole = rq->framing.is_chunked ? read_chunked(rq, &reader) : read_sized(rq);
+	if (!http_reader_leave(readers, &reader))
+		return 408;
+	return is_whole ? 0 : 400;
+}
+
 /* Reads the body of a request that will be handled; leaves the connection to be closed otherwise.
- */
-static bool read_body(struct http_request *rq)
+ * 0 or the status of a refusal. */
+static int read_body(struct http_request *rq)
 {
 	const char *expect = http_header(rq, "Expect");
 
 	if (!has_request_body(rq))
-		return true;
+		return 0;
 	/* Chunks are the part of the parser with the most history: never another request behind
 	 * them. */
-	rq->must_close |= rq->refusal || rq->framing.is_chunked;
+	rq->must_close = rq->refusal || rq->framing.is_chunked;
 	if (rq->refusal)
-		return true;
+		return 0;
 	if (expect && strcasecmp(expect, "100-continue") == 0 &&
 	    !http_write(rq, "HTTP/1.1 100 Continue\r\n\r\n", 25))
-		return false;
+		return 400;
 	rq->body.max = rq->route->max_body;
-	return rq->framing.is_chunked ? read_chunked(rq) : read_sized(rq);
+	return read_in_time(rq);
 }
 
-static bool read_request(struct http_request *rq, const struct mg_request_info *info)
+/* False: it has answered, and the body stays unread. */
+static bool passes_guard(struct http_request *rq)
+{
+	const struct http_config *config = &rq->server->config;
+
+	rq->must_close = has_request_body(rq);
+	return !config->guard || config->guard(rq, config->service);
+}
+
+/* 0 or the status of a refusal. */
+static int read_request(struct http_request *rq, const struct mg_request_info *info)
 {
 	if (!head_is_good(rq, info))
-		return false;
+		return 400;
+	if (!passes_guard(rq))
+		return 0;
 	find_route(rq);
 	judge_body(rq);
 	return read_body(rq);
@@ -208,6 +235,10 @@ static void wait_handler(struct http_request *rq)
 
 static void answer(struct http_request *rq)
 {
+	if (rq->is_answered) { /* by the guard */
+		rq->must_close |= !http_write(rq, rq->reply.data, rq->reply.len);
+		return;
+	}
 	http_submit(rq);
 	wait_answer(rq);
 	if (rq->stream)
@@ -250,13 +281,18 @@ static void leave(struct http_server *s)
 
 static void serve(struct http_request *rq, const struct mg_request_info *info)
 {
+	int status;
+
 	if (!enter(rq->server)) {
 		http_add_header(rq, "Retry-After", "1");
 		refuse(rq, 503, "{\"detail\":\"the server stops\",\"code\":\"unavailable\"}");
 		return;
 	}
-	if (read_request(rq, info))
+	status = read_request(rq, info);
+	if (status == 0)
 		answer(rq);
+	else if (status == 408)
+		refuse(rq, 408, "{\"detail\":\"the body came too slowly\",\"code\":\"deadline\"}");
 	else
 		refuse(rq, 400, "{\"detail\":\"malformed request\",\"code\":\"invalid\"}");
 	leave(rq->server);

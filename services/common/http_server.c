@@ -64,7 +64,7 @@ static bool start_library(struct http_server *s, bool keep_alive)
 		"keep_alive_timeout_ms",
 		"15000",
 		"request_timeout_ms",
-		"10000", /* also for a stalled reader, and the whole head */
+		"10000", /* also for a stalled reader, and the whole head; bodies: http_readers.h */
 		"tcp_nodelay",
 		"1",
 		"max_request_size",
@@ -147,7 +147,9 @@ int http_server_start(const struct http_config *config, struct http_server **ret
 	pthread_cond_init(&s->has_work, NULL);
 	http_cond_init(&s->is_idle);
 	http_nudge_init(&s->nudge);
-	r = http_workers_start(s, err);
+	r = http_readers_start(&s->readers, config->body_ms, err);
+	if (r == 0)
+		r = http_workers_start(s, err);
 	if (r == 0)
 		r = start_listening(s, err);
 	if (r < 0)
@@ -175,6 +177,7 @@ void http_server_stop(struct http_server *s)
 	if (s->ctx)
 		stop_library(s);
 	http_workers_stop(s);
+	http_readers_stop(&s->readers);
 	pthread_mutex_destroy(&s->lock);
 	pthread_cond_destroy(&s->has_work);
 	pthread_cond_destroy(&s->is_idle);

@@ -1,14 +1,14 @@
 /*
  * HTTP/1.1 server; http_*.c are the only users of civetweb.  One begin_request callback answers
  * everything: strict framing (Host, lengths, dropped headers: docs/dependencies.md), ceilings, route table.
- * Handlers run on own workers with 1 MiB of stack, never on civetweb's 100 KiB ones, which only read
- * and write.
+ * Handlers run on own workers with 1 MiB of stack, never on civetweb's 100 KiB ones, which only read,
+ * call the guard and write.
  *
  * Order: http_server_start -> ... -> http_server_stop.  A handler owns its request until it returns.
  *
  * Answered here, before any handler: 400 for bad framing, paths with dot segments, empty segments, "%2F" or bad
  * escapes; 404; 405 with Allow; 413; 415 for a body that is not application/json (or application/x+json);
- * a request for a websocket.  The guard runs before the last four.
+ * 408 for a body that comes too slowly; a request for a websocket.  The guard runs before all but framing and paths.
  */
 #pragma once
 
@@ -42,9 +42,11 @@ struct http_config {
 	uint32_t threads;     /* connections at once (civetweb workers) */
 	uint32_t workers;     /* handlers at once; more wait, bounded by threads */
 	uint32_t max_streams; /* below threads; excess: 503 + Retry-After */
-	/* Called before routing; true = go on, false = it has answered (Host, Origin, ...).  May be NULL. */
+	/* Called before the body is read, on the connection's thread: small stack, no waiting, no http_body().
+	 * true = go on, false = it has answered (Host, Origin, ...).  May be NULL. */
 	bool (*guard)(struct http_request *rq, void *service);
 	const char *const *headers; /* added to every answer: name, value, ..., NULL */
+	uint32_t body_ms;           /* for reading a body, and 1 s per 64 KiB; then 408.  0: 10 s */
 };
 struct http_server;
 int http_server_start(const struct http_config *config, struct http_server **ret,

@@ -1,4 +1,4 @@
-/* The workers: a queue, and threads that run guard and handlers. */
+/* The workers: a queue, and threads that run handlers. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,14 +68,10 @@ static void answer_refusal(struct http_request *rq)
 
 static void handle(struct http_request *rq)
 {
-	const struct http_config *config = &rq->server->config;
-
-	if (config->guard && !config->guard(rq, config->service))
-		return;
 	if (rq->refusal)
 		answer_refusal(rq);
 	else
-		rq->route->handler(rq, config->service, rq->route->arg);
+		rq->route->handler(rq, rq->server->config.service, rq->route->arg);
 }
 
 static void finish(struct http_request *rq)

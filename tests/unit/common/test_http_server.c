@@ -1,5 +1,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <sys/socket.h>
@@ -130,6 +131,7 @@ static const struct http_config config = {
 	.max_streams = 2,
 	.guard = guard,
 	.headers = headers,
+	.body_ms = 300,
 };
 
 /* ---- a client that says what it wants ---- */
@@ -435,6 +437,48 @@ static void waits_for_word_before_a_large_body(void **state)
 	assert_true(hear(fd, &got, "\r\n\r\n{}"));
 }
 
+/* Drips until it is answered; without a deadline that takes as many waits as there are drops. */
+static void cuts_off_a_body_that_drips(void **state)
+{
+	static const struct {
+		const char *framing, *drop;
+	} rows[] = {
+		{ "Content-Length: 100000\r\n\r\n", "1" },
+		{ "Transfer-Encoding: chunked\r\n\r\n", "1\r\n1\r\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct buf got BOX_CLEANUP(buf_done) = BUF_INIT(1 << 20);
+		BOX_CLEANUP(fd_closep) int fd = dial();
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+		int drops = 0;
+
+		say_text(fd, "POST /echo/1 HTTP/1.1\r\nHost: x\r\n"
+			     "Content-Type: application/json\r\n");
+		say_text(fd, rows[i].framing);
+		for (; drops < 1000 && poll(&p, 1, 20) == 0; drops++)
+			say_text(fd, rows[i].drop);
+		assert_in_range(drops, 1, 999);
+		assert_false(hear(fd, &got, NULL));
+		assert_non_null(strstr(buf_str(&got), "HTTP/1.1 408 Request Timeout\r\n"));
+		assert_non_null(strstr(buf_str(&got), "\r\nConnection: close\r\n"));
+	}
+}
+
+static void refuses_a_foreign_host_before_its_body(void **state)
+{
+	struct buf got BOX_CLEANUP(buf_done) = BUF_INIT(1 << 20);
+	BOX_CLEANUP(fd_closep) int fd = dial();
+
+	(void)state;
+	say_text(fd, "POST /echo/1 HTTP/1.1\r\nHost: evil\r\nContent-Type: application/json\r\n"
+		     "Content-Length: 100000\r\n\r\n");
+	assert_false(hear(fd, &got, NULL));
+	assert_non_null(strstr(buf_str(&got), "HTTP/1.1 403 "));
+	assert_non_null(strstr(buf_str(&got), "\r\nConnection: close\r\n"));
+}
+
 static int open_stream(struct buf *got)
 {
 	int fd = dial();
@@ -559,6 +603,8 @@ int main(void)
 		cmocka_unit_test(tells_when_the_client_leaves),
 		cmocka_unit_test(lets_other_requests_pass_a_slow_one),
 		cmocka_unit_test(waits_for_word_before_a_large_body),
+		cmocka_unit_test(cuts_off_a_body_that_drips),
+		cmocka_unit_test(refuses_a_foreign_host_before_its_body),
 		cmocka_unit_test(streams_until_its_owner_ends),
 		cmocka_unit_test(tells_when_a_streams_client_leaves),
 		cmocka_unit_test(refuses_to_queue_without_end),
