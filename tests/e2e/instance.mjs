@@ -1,6 +1,6 @@
 // A whole MCPBox of its own for one test: temporary data, free ports, started by ./mcpbox up.
 import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, readFileSync, readdirSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -147,6 +147,8 @@ export class Instance {
   }
 
   remove() {
-    return this.run('down', ['--purge']);
+    const done = this.run('down', ['--purge']);
+    rmSync(this.data, { recursive: true, force: true });
+    return done;
   }
 }

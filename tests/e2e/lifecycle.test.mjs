@@ -35,6 +35,7 @@ describe('./mcpbox', { timeout: 240_000 }, () => {
     assert.equal(nothing.run('down').status, 0);
     assert.notEqual(nothing.run('status').status, 0);
     assert.equal(JSON.parse(nothing.run('status', ['--json']).stdout).healthy, false);
+    nothing.remove();
   });
 
   it('a port in use is named, with who has it', async () => {
