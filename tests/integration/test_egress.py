@@ -277,7 +277,11 @@ class World:
 
     def open(self, *args, signed=None, **more):
         call = {k: more.pop(k) for k in ("call_id", "deadline_ms", "proxy") if k in more}
-        answer, stream = self.try_open(signed or self.sign(*args, **more), **call)
+        signed = signed or self.sign(*args, **more)
+        answer, stream = self.try_open(signed, **call)
+        until = time.monotonic() + WAIT
+        while "time is not known yet" in answer["text"] and time.monotonic() < until:
+            answer, stream = self.try_open(signed, **call)  # a proxy just started has no Status yet
         assert answer["code"] == 0, answer
         return stream
 
