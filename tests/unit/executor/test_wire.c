@@ -7,20 +7,22 @@ static void every_kind_comes_back_as_it_was(void **state)
 	static struct wire_message messages[] = {
 		{ .kind = WIRE_CONFIG,
 		  .u.config = { .with_http = 1,
-				.capacity = 8,
-				.uid_tasks = 77,
+				.without = LAYER_SECCOMP,
 				.runtime_dir = "/r",
 				.module_dirs = "/a:/b" } },
-		{ .kind = WIRE_JOB,
-		  .u.job = { .number = 1ull << 40,
-			     .memory_mb = 256,
-			     .cpu_ms = 3,
-			     .files = 4,
-			     .threads = 5,
-			     .scratch_mb = 6 } },
+		{ .kind = WIRE_TOOL,
+		  .u.tool = { .flags = TOOL_WARM,
+			      .memory_mb = 256,
+			      .cpu_ms = 3,
+			      .files = 4,
+			      .threads = 5,
+			      .scratch_mb = 6,
+			      .shared_nproc = 7 } },
+		{ .kind = WIRE_FORK, .u.fork = { .number = 1ull << 40 } },
 		{ .kind = WIRE_READY,
 		  .u.ready = { .layers = LAYER_SECCOMP, .landlock_abi = 7, .base_kb = 9 } },
 		{ .kind = WIRE_FAILED, .u.failed = { .error_number = 13, .step = "namespaces" } },
+		{ .kind = WIRE_BOUND, .u.bound = { .base_kb = 10, .bind_us = 11 } },
 		{ .kind = WIRE_STARTED, .u.started = { .number = 3 } },
 		{ .kind = WIRE_ENDED,
 		  .u.ended = { .number = 4,
@@ -58,12 +60,17 @@ static void refuses_cut_and_lengthened_messages(void **state)
 static void refuses_foreign_version_and_kind(void **state)
 {
 	static struct wire_message back;
+	uint8_t packet[] = { WIRE_VERSION, WIRE_STARTED, 1, 0, 0, 0, 0, 0, 0, 0 };
 
 	(void)state;
-	assert_int_equal(wire_unpack((const uint8_t *)"\x02\x05\1\0\0\0\0\0\0\0", 10, &back), -1);
-	assert_int_equal(wire_unpack((const uint8_t *)"\x01\x63\1\0\0\0\0\0\0\0", 10, &back), -1);
-	assert_int_equal(wire_unpack((const uint8_t *)"\x01\x00", 2, &back), -1);
-	assert_int_equal(wire_unpack((const uint8_t *)"\x01\x05\1\0\0\0\0\0\0\0", 10, &back), 0);
+	assert_int_equal(wire_unpack(packet, sizeof(packet), &back), 0);
+	packet[0] = WIRE_VERSION - 1;
+	assert_int_equal(wire_unpack(packet, sizeof(packet), &back), -1);
+	packet[0] = WIRE_VERSION;
+	packet[1] = WIRE_KIND_END;
+	assert_int_equal(wire_unpack(packet, sizeof(packet), &back), -1);
+	packet[1] = 0;
+	assert_int_equal(wire_unpack(packet, sizeof(packet), &back), -1);
 }
 
 static void refuses_text_longer_than_its_room_or_with_nul(void **state)
