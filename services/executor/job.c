@@ -1,6 +1,7 @@
 #include "job.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -59,16 +60,16 @@ bool job_wants_http(const struct job *job)
 	       memmem(job->code.data, job->code.len, "http.", 5) != NULL;
 }
 
-struct wire_job job_wire(const struct job *job, uint64_t number)
+struct wire_tool job_wire(const struct job *job)
 {
 	const struct job_limits *l = &job->limits;
 
-	return (struct wire_job){ .number = number,
-				  .memory_mb = l->memory_mb,
-				  .cpu_ms = l->cpu_ms,
-				  .files = l->files,
-				  .threads = l->threads,
-				  .scratch_mb = l->scratch_mb };
+	return (struct wire_tool){ .flags = job->is_warm ? TOOL_WARM : 0,
+				   .memory_mb = l->memory_mb,
+				   .cpu_ms = l->cpu_ms,
+				   .files = l->files,
+				   .threads = l->threads,
+				   .scratch_mb = l->scratch_mb };
 }
 
 static void add_json(struct buf *b, const char *key, struct bytes text)
@@ -81,11 +82,12 @@ static void add_json(struct buf *b, const char *key, struct bytes text)
 
 int job_add_payload(const struct job *job, struct buf *ret, struct err *err)
 {
-	if (!text_is_utf8(job->code.data, job->code.len))
+	struct bytes code = job->is_inspection ? (struct bytes){ "", 0 } : job->code;
+
+	if (!text_is_utf8(code.data, code.len))
 		return err_set(err, ERR_INVALID, "the code is not UTF-8");
 	buf_printf(ret, "{\"kind\":\"%s\",\"code\":", job->is_inspection ? "inspect" : "run");
-	json_add_string(ret, job->code.data, job->code.len);
-	add_json(ret, "arguments", job->arguments);
+	json_add_string(ret, code.data, code.len);
 	add_json(ret, "input_schema", job->input_schema);
 	add_json(ret, "output_schema", job->output_schema);
 	buf_add_str(ret, ",\"modules\":[");
@@ -95,7 +97,39 @@ int job_add_payload(const struct job *job, struct buf *ret, struct err *err)
 		json_add_string(ret, job->modules[i], strlen(job->modules[i]));
 	}
 	buf_printf(ret, "],\"result_kb\":%u}", job->limits.result_kb);
-	return ret->is_over ? err_set(err, ERR_TOO_LARGE, "code and arguments are too large") : 0;
+	return ret->is_over ? err_set(err, ERR_TOO_LARGE, "the tool is too large") : 0;
+}
+
+static void add_arguments(const struct job *job, struct buf *ret)
+{
+	buf_add_str(ret, "{\"arguments\":");
+	if (job->is_inspection) {
+		buf_add_str(ret, "{\"code\":");
+		json_add_string(ret, job->code.data, job->code.len);
+		buf_add_char(ret, '}');
+	} else if (job->arguments.len > 0) {
+		buf_add(ret, job->arguments.data, job->arguments.len);
+	} else {
+		buf_add_str(ret, "{}");
+	}
+	buf_add_char(ret, '}');
+}
+
+int job_add_call(const struct job *job, struct buf *ret, struct err *err)
+{
+	size_t start = ret->len;
+	uint32_t len;
+
+	if (job->is_inspection && !text_is_utf8(job->code.data, job->code.len))
+		return err_set(err, ERR_INVALID, "the code is not UTF-8");
+	buf_add_u32le(ret, 0);
+	add_arguments(job, ret);
+	if (ret->is_over || ret->len - start - 4 > WIRE_CALL_MAX)
+		return err_set(err, ERR_TOO_LARGE, "the arguments are too large");
+	len = (uint32_t)(ret->len - start - 4);
+	for (size_t i = 0; i < 4; i++)
+		ret->data[start + i] = (uint8_t)(len >> (8 * i));
+	return 0;
 }
 
 static int write_all(int fd, const uint8_t *data, size_t len)
@@ -113,16 +147,18 @@ static int write_all(int fd, const uint8_t *data, size_t len)
 
 int job_open_payload(const struct job *job, struct err *err)
 {
-	BOX_CLEANUP(buf_done) struct buf b = BUF_INIT(JOB_PAYLOAD_MAX);
+	const int seals = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
+	BOX_CLEANUP(buf_done) struct buf b = BUF_INIT(WIRE_PAYLOAD_MAX);
 	int r = job_add_payload(job, &b, err), fd;
 
 	if (r < 0)
 		return r;
-	/* Memory, not a pipe: nobody has to stand by and write while the sandbox starts. */
-	fd = memfd_create("payload", MFD_CLOEXEC);
-	if (fd < 0 || write_all(fd, b.data, b.len) < 0) {
+	/* Memory, not a pipe: nobody has to stand by and write while a zygote reads.  Sealed: the
+	 * next generation's zygote gets the same bytes. */
+	fd = memfd_create("payload", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0 || write_all(fd, b.data, b.len) < 0 || fcntl(fd, F_ADD_SEALS, seals) < 0) {
 		fd_closep(&fd);
-		return err_set(err, ERR_INTERNAL, "no memory for the payload of a call");
+		return err_set(err, ERR_INTERNAL, "no memory for the tool's payload");
 	}
 	return fd;
 }

@@ -1,4 +1,6 @@
-/* What a sandbox is to do: source, arguments, limits; and the bytes that carry it into the sandbox.
+/*
+ * What a sandbox is to do: a tool version with its limits, and the arguments of one call; and the
+ * bytes that carry either into the sandbox.  Pure but for job_open_payload.
  */
 #pragma once
 
@@ -7,6 +9,7 @@
 #include <stdint.h>
 #include "attrs.h"
 #include "buf.h"
+#include "crypto.h"
 #include "err.h"
 #include "msg.h"
 #include "wire.h"
@@ -28,8 +31,12 @@ struct job_limits {
 };
 
 struct job {
-	bool is_inspection;     /* parse the code, run none of it; only `code` and limits count */
-	struct bytes code;      /* UTF-8 */
+	/* Names the tool version: jobs with the same key have all the same but for the arguments.
+	 * Inspections have the key of zeros. */
+	uint8_t key[CRYPTO_HASH_SIZE];
+	bool is_inspection; /* parse `code`, run none of it; only that and limits count */
+	bool is_warm;       /* its processes serve many calls, one after the other */
+	struct bytes code;  /* UTF-8 */
 	struct bytes arguments; /* JSON object, scanned */
 	struct bytes input_schema;  /* JSON or empty */
 	struct bytes output_schema; /* JSON or empty */
@@ -43,10 +50,12 @@ void job_limits_complete(struct job_limits *l);
 struct job_limits job_limits_of(const PB(ToolSpec) * spec);
 /* Is httpx worth having loaded before the fork? */
 bool job_wants_http(const struct job *job);
-struct wire_job job_wire(const struct job *job, uint64_t number);
-/* Payload as a descriptor to read from its beginning (the caller's), or -code. */
+/* shared_nproc stays 0. */
+struct wire_tool job_wire(const struct job *job);
+/* The tool's payload as a sealed descriptor to read from its beginning (the caller's), or -code. */
 int job_open_payload(const struct job *job, struct err *err) BOX_MUST_CHECK;
-/* The payload's bytes.  -ERR_INVALID when the code is not UTF-8, -ERR_TOO_LARGE. */
+/* Its bytes.  -ERR_INVALID when the code is not UTF-8, -ERR_TOO_LARGE. */
 int job_add_payload(const struct job *job, struct buf *ret, struct err *err) BOX_MUST_CHECK;
-
-#define JOB_PAYLOAD_MAX (7u * 1024 * 1024)
+/* The frame that starts a call: length and {"arguments":...}.  The source of an inspection is its
+ * argument `code`. */
+int job_add_call(const struct job *job, struct buf *ret, struct err *err) BOX_MUST_CHECK;

@@ -1,24 +1,24 @@
 #include "run.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include "cleanup.h"
 #include "clock.h"
+#include "tasks.h"
 
 #define STREAMS_MAX 64u   /* opens per call; how many may be open at once is the grant's */
-#define GRACE_MS    50u   /* from a complete answer to the kill: exit handlers delay no reply */
+#define GRACE_MS    50u   /* for the report of its end, when it is gone already */
 #define GOODBYE_MS  2000u /* from the kill to the report of its end */
+#define RETRIES_MAX 3u
 #define READ_CHUNK  ((size_t)64 * 1024)
 
 enum { POLL_EVENTS, POLL_RESULT, POLL_OUTPUT, POLL_HOST, POLL_COUNT };
 
-int run_init(struct run *r, struct pool *pool, const struct job *job, const struct run_hooks *hooks,
-	     struct err *err)
+void run_init(struct run *r, struct pool *pool, const struct job *job,
+	      const struct run_hooks *hooks)
 {
 	*r = (struct run){ .pool = pool,
 			   .job = job,
@@ -26,85 +26,36 @@ int run_init(struct run *r, struct pool *pool, const struct job *job, const stru
 			   .result_fd = -1,
 			   .output_fd = -1,
 			   .host_fd = -1,
+			   .call = BUF_INIT(WIRE_CALL_MAX + 64),
 			   .frame = BUF_INIT(RESULT_FRAME_MAX + 4),
 			   .host_in = BUF_INIT(2 * HOSTCALL_MAX),
 			   .output = CAPTURE_INIT };
-	r->sandbox.pidfd = -1;
-	r->sandbox.events_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (r->sandbox.events_fd < 0)
-		return err_set(err, ERR_UNAVAILABLE,
-			       "the executor has no descriptors left; the tool did not run");
-	return 0;
+	r->wait.is_cancelled = &r->is_cancelled;
+	(void)pthread_mutex_init(&r->lock, NULL);
 }
 
 void run_done(struct run *r)
 {
-	fd_closep(&r->sandbox.events_fd);
-	fd_closep(&r->result_fd);
-	fd_closep(&r->output_fd);
-	fd_closep(&r->host_fd);
+	buf_done(&r->call);
 	buf_done(&r->frame);
 	buf_done(&r->host_in);
 	capture_done(&r->output);
+	(void)pthread_mutex_destroy(&r->lock);
 }
 
 void run_cancel(struct run *r, const char *reason)
 {
-	uint64_t one = 1;
-
 	if (atomic_load(&r->is_cancelled))
 		return;
 	(void)snprintf(r->cancel_reason, sizeof(r->cancel_reason), "%s", reason ? reason : "");
 	atomic_store(&r->is_cancelled, true);
-	pool_kill(r->pool, &r->sandbox); /* here, not in the running thread: that one may be opening
-					    a stream */
-	(void)!write(r->sandbox.events_fd, &one, sizeof(one));
-}
-
-/* ---- hand-over ---- */
-
-static int make_channels(struct run *r, int fds[JOB_FD_COUNT])
-{
-	int result[2], output[2], host[2];
-
-	if (pipe2(result, O_CLOEXEC) < 0)
-		return -errno;
-	r->result_fd = result[0];
-	fds[JOB_FD_RESULT] = result[1];
-	if (pipe2(output, O_CLOEXEC) < 0)
-		return -errno;
-	r->output_fd = output[0];
-	fds[JOB_FD_OUTPUT] = output[1];
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, host) < 0)
-		return -errno;
-	r->host_fd = host[0];
-	fds[JOB_FD_HOST] = host[1];
-	/* Only our ends: the flag is shared by all who hold the same end. */
-	if (fcntl(r->result_fd, F_SETFL, O_NONBLOCK) < 0 ||
-	    fcntl(r->output_fd, F_SETFL, O_NONBLOCK) < 0 ||
-	    fcntl(r->host_fd, F_SETFL, O_NONBLOCK) < 0)
-		return -errno;
-	return 0;
-}
-
-static int hand_over(struct run *r, struct err *err)
-{
-	int fds[JOB_FD_COUNT] = { -1, -1, -1, -1 };
-	int code = job_open_payload(r->job, err);
-
-	if (code >= 0) {
-		fds[JOB_FD_PAYLOAD] = code;
-		code = make_channels(r, fds);
-		if (code < 0)
-			code = err_set(
-				err, ERR_UNAVAILABLE,
-				"the executor has no descriptors left; the tool did not run");
-	}
-	if (code >= 0)
-		code = pool_submit(r->pool, &r->sandbox, r->job, fds, err);
-	for (int i = 0; i < JOB_FD_COUNT; i++)
-		fd_closep(&fds[i]);
-	return code;
+	/* Here, not in the running thread: that one may be opening a stream. */
+	(void)pthread_mutex_lock(&r->lock);
+	if (r->sandbox)
+		pool_kill(r->pool, r->sandbox);
+	else
+		pool_nudge(r->pool);
+	(void)pthread_mutex_unlock(&r->lock);
 }
 
 /* ---- what comes out of the sandbox ---- */
@@ -136,7 +87,7 @@ static void read_result(struct run *r)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
-		fd_closep(&r->result_fd);
+		r->result_fd = -1;
 		return;
 	}
 	r->frame.len += (size_t)n;
@@ -152,7 +103,7 @@ static bool read_output(struct run *r)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
 	if (n <= 0) {
-		fd_closep(&r->output_fd);
+		r->output_fd = -1;
 		return false;
 	}
 	capture_add(&r->output, data, (size_t)n);
@@ -222,14 +173,23 @@ static void open_stream(struct run *r)
 	err_done(&err);
 }
 
+static void serve_event(struct run *r, const struct hostcall *call)
+{
+	enum event_fate fate = r->hooks->on_event(r->hooks->arg, call);
+
+	r->has_news |= fate == EVENT_KEPT;
+	if (fate == EVENT_TOO_MANY)
+		end_for(r, CAUSE_EVENTS);
+}
+
 static void serve_hostcall(struct run *r, const struct hostcall *call)
 {
 	if (!r->hooks)
 		end_for(r, CAUSE_PROTOCOL);
 	else if (call->op == HOSTCALL_OPEN)
 		open_stream(r);
-	else if (!r->hooks->on_event(r->hooks->arg, call))
-		end_for(r, CAUSE_EVENTS);
+	else
+		serve_event(r, call);
 }
 
 static void serve_hostcalls(struct run *r)
@@ -244,6 +204,10 @@ static void serve_hostcalls(struct run *r)
 			end_for(r, CAUSE_PROTOCOL);
 		if (n <= 0)
 			break;
+		if (r->is_foreground && r->hooks && call.op == HOSTCALL_OPEN) {
+			r->has_news = true; /* which blocks: not here */
+			break;
+		}
 		serve_hostcall(r, &call);
 		used += (size_t)n;
 	}
@@ -260,23 +224,157 @@ static void read_host(struct run *r)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
-		fd_closep(&r->host_fd);
+		r->host_fd = -1;
 		return;
 	}
 	buf_add(&r->host_in, data, (size_t)n);
 	serve_hostcalls(r);
 }
 
+/* ---- CPU time ---- */
+
+static uint64_t cpu_used_us(const struct run *r, const struct sandbox_state *now)
+{
+	uint64_t used = now->ended.how ? now->ended.cpu_us : tasks_cpu_us(now->pid);
+
+	return used > r->cpu_before_us ? used - r->cpu_before_us : 0;
+}
+
+/* It cannot use more than all processors give: until then nobody has to look. */
+static void plan_cpu_check(struct run *r, uint64_t left_ms, uint64_t now_ms)
+{
+	uint64_t ms = left_ms / (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
+
+	r->cpu_check_ms = now_ms + (ms > 0 ? ms : 1);
+}
+
+static void check_cpu(struct run *r, uint64_t now_ms)
+{
+	struct sandbox_state now;
+	uint64_t used_us;
+
+	if (now_ms < r->cpu_check_ms)
+		return;
+	now = pool_look(r->pool, r->sandbox);
+	used_us = cpu_used_us(r, &now);
+	if (used_us / 1000 >= r->job->limits.cpu_ms)
+		end_for(r, CAUSE_CPU);
+	else
+		plan_cpu_check(r, r->job->limits.cpu_ms - used_us / 1000, now_ms);
+}
+
+/* ---- hand-over ---- */
+
+/* A process that served before may have left something behind that is not this call's. */
+static bool is_clean(const struct sandbox *s)
+{
+	struct pollfd polls[] = { { .fd = s->result_fd, .events = POLLIN },
+				  { .fd = s->host_fd, .events = POLLIN } };
+	uint8_t late[4096];
+
+	if (s->calls == 1)
+		return true;
+	while (read(s->output_fd, late, sizeof(late)) > 0)
+		; /* of threads that an earlier call left running */
+	return poll(polls, ARRAY_LEN(polls), 0) == 0;
+}
+
+static void let_go(struct run *r, bool is_reusable)
+{
+	struct sandbox *s;
+
+	(void)pthread_mutex_lock(&r->lock);
+	s = TAKE(r->sandbox);
+	(void)pthread_mutex_unlock(&r->lock);
+	if (s)
+		pool_give_back(r->pool, s, is_reusable);
+	r->result_fd = r->output_fd = r->host_fd = -1;
+}
+
+static void send_call(struct run *r)
+{
+	ssize_t n = send(r->host_fd, r->call.data + r->call_sent, r->call.len - r->call_sent,
+			 MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (n > 0)
+		r->call_sent += (size_t)n;
+	else if (n < 0 && errno != EAGAIN && errno != EINTR)
+		r->host_fd = -1;
+}
+
+static void begin(struct run *r, struct sandbox *s)
+{
+	struct sandbox_state now = pool_look(r->pool, s);
+	uint64_t now_us = clock_mono_us();
+
+	(void)pthread_mutex_lock(&r->lock);
+	r->sandbox = s;
+	if (atomic_load(&r->is_cancelled)) /* before there was anything to kill */
+		pool_kill(r->pool, s);
+	(void)pthread_mutex_unlock(&r->lock);
+	r->result_fd = s->result_fd;
+	r->output_fd = s->output_fd;
+	r->host_fd = s->host_fd;
+	r->times.taken = now_us;
+	r->deadline_ms = now_us / 1000 + r->job->limits.timeout_ms;
+	r->cpu_before_us = now.pid ? tasks_cpu_us(now.pid) : 0;
+	plan_cpu_check(r, r->job->limits.cpu_ms, now_us / 1000);
+	r->call_sent = 0;
+	r->stage = RUN_WATCH;
+	if (is_clean(s))
+		send_call(r);
+	else
+		r->host_fd = -1;
+	/* Gone, or of no use, before it was told anything: another one. */
+	if (r->host_fd < 0 && r->call_sent == 0 && ++r->retries <= RETRIES_MAX) {
+		let_go(r, false);
+		r->stage = RUN_TAKE;
+	}
+}
+
+static int start(struct run *r, struct err *err)
+{
+	int code = r->job->is_inspection || r->job->arguments.len <= WIRE_CALL_MAX
+			   ? job_add_call(r->job, &r->call, err)
+			   : err_set(err, ERR_TOO_LARGE, "the arguments are too large");
+
+	r->times.started = clock_mono_us();
+	r->deadline_ms = r->times.started / 1000 + r->job->limits.timeout_ms;
+	return code;
+}
+
+/* Returns as run_step; 1: it has a sandbox. */
+static int take(struct run *r, uint64_t until_ms, struct err *err)
+{
+	int code = r->times.started == 0 ? start(r, err) : 0;
+
+	while (code >= 0 && r->stage == RUN_TAKE) {
+		struct sandbox *s = NULL;
+
+		r->wait.until_mono_ms = until_ms < r->deadline_ms ? until_ms : r->deadline_ms;
+		code = pool_take(r->pool, r->job, &r->wait, &s, err);
+		if (code == 0)
+			break;
+		if (code > 0)
+			begin(r, s);
+	}
+	if (code == 0 && clock_mono_ms() >= r->deadline_ms)
+		code = err_set(err, ERR_UNAVAILABLE,
+			       "no sandbox was ready in time; the tool did not run");
+	return code;
+}
+
 /* ---- the loop ---- */
 
 static void read_events(struct run *r)
 {
-	struct sandbox now;
+	struct sandbox_state now;
 	uint64_t ignored;
 
-	(void)!read(r->sandbox.events_fd, &ignored, sizeof(ignored));
-	now = pool_look(r->pool,
-			&r->sandbox); /* behind the read: what changes from here on signals again */
+	(void)!read(r->sandbox->events_fd, &ignored, sizeof(ignored));
+	/* Behind the read: what changes from here on signals again. */
+	now = pool_look(r->pool, r->sandbox);
+	r->threads = now.threads_seen;
 	if (atomic_load(&r->is_cancelled))
 		end_for(r, CAUSE_CANCELLED);
 	else if (now.threads_seen > now.threads_max)
@@ -285,13 +383,19 @@ static void read_events(struct run *r)
 		end_for(r, CAUSE_LOST);
 }
 
+static bool has_unsent(const struct run *r)
+{
+	return r->call_sent < r->call.len;
+}
+
 static void wait_for_more(struct run *r, uint64_t until_ms)
 {
 	struct pollfd polls[POLL_COUNT] = {
-		[POLL_EVENTS] = { .fd = r->sandbox.events_fd, .events = POLLIN },
+		[POLL_EVENTS] = { .fd = r->sandbox->events_fd, .events = POLLIN },
 		[POLL_RESULT] = { .fd = r->result_fd, .events = POLLIN },
 		[POLL_OUTPUT] = { .fd = r->output_fd, .events = POLLIN },
-		[POLL_HOST] = { .fd = r->host_fd, .events = POLLIN },
+		[POLL_HOST] = { .fd = r->host_fd,
+				.events = (short)(POLLIN | (has_unsent(r) ? POLLOUT : 0)) },
 	};
 	uint64_t now = clock_mono_ms();
 
@@ -303,71 +407,125 @@ static void wait_for_more(struct run *r, uint64_t until_ms)
 		(void)read_output(r);
 	if (polls[POLL_RESULT].revents)
 		read_result(r);
-	if (polls[POLL_HOST].revents && r->host_fd >= 0)
+	if (polls[POLL_HOST].revents & POLLOUT)
+		send_call(r);
+	if ((polls[POLL_HOST].revents & ~POLLOUT) && r->host_fd >= 0)
 		read_host(r);
 }
 
 static bool has_ended(struct run *r)
 {
-	return pool_look(r->pool, &r->sandbox).ended.how != 0;
+	return pool_look(r->pool, r->sandbox).ended.how != 0;
 }
 
-/* Until there is an answer, a reason to stop, or nobody who could answer. */
-static void watch(struct run *r)
+/* An answer, a reason to stop, or nobody who could answer. */
+static bool is_over(struct run *r)
 {
-	while (r->cause == CAUSE_NONE && !has_frame(r)) {
-		if (r->result_fd < 0 && has_ended(r))
-			return;
-		wait_for_more(r, r->deadline_ms);
-		if (clock_mono_ms() >= r->deadline_ms && !has_frame(r))
+	return r->cause != CAUSE_NONE || has_frame(r) || (r->result_fd < 0 && has_ended(r));
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* True: it is over. */
+static bool watch(struct run *r, uint64_t until_ms)
+{
+	r->has_news = false;
+	if (!r->is_foreground)
+		serve_hostcalls(r); /* what another thread left */
+	while (!is_over(r)) {
+		uint64_t now;
+
+		wait_for_more(r, least(until_ms, least(r->deadline_ms, r->cpu_check_ms)));
+		now = clock_mono_ms();
+		if (!has_frame(r) && now >= r->deadline_ms)
 			end_for(r, CAUSE_TIMEOUT);
+		else if (!has_frame(r))
+			check_cpu(r, now);
+		if (!is_over(r) && (now >= until_ms || (r->is_foreground && r->has_news)))
+			return false;
 	}
+	return true;
 }
 
 static void wait_for_end(struct run *r, uint32_t ms)
 {
 	uint64_t until = clock_mono_ms() + ms;
 
-	while (!has_ended(r) && !pool_look(r->pool, &r->sandbox).is_lost &&
-	       clock_mono_ms() < until) {
-		struct pollfd p = { .fd = r->sandbox.events_fd, .events = POLLIN };
-		uint64_t now = clock_mono_ms(), ignored;
+	for (;;) {
+		struct sandbox_state now = pool_look(r->pool, r->sandbox);
+		struct pollfd p = { .fd = r->sandbox->events_fd, .events = POLLIN };
+		uint64_t now_ms = clock_mono_ms(), ignored;
 
-		if (poll(&p, 1, until > now ? (int)(until - now) : 0) > 0)
+		if (now.ended.how != 0 || now.is_lost || now_ms >= until)
+			return;
+		if (poll(&p, 1, (int)(until - now_ms)) > 0)
 			(void)!read(p.fd, &ignored, sizeof(ignored));
 	}
 }
 
-static void finish(struct run *r)
+/* What it used: of the process that waits or runs still, else as its worker reports its end. */
+static void read_usage(struct run *r)
 {
-	if (r->cause == CAUSE_NONE && has_frame(r))
+	struct sandbox_state now = pool_look(r->pool, r->sandbox);
+	uint64_t resident_kb = now.ended.how ? 0 : tasks_resident_kb(now.memory_fd);
+
+	if (now.ended.how == 0 && resident_kb == 0) {
 		wait_for_end(r, GRACE_MS);
-	if (!has_ended(r)) {
-		pool_kill(r->pool, &r->sandbox);
-		wait_for_end(r, GOODBYE_MS);
+		now = pool_look(r->pool, r->sandbox);
 	}
+	r->ended = now.ended;
+	r->ended.cpu_us = cpu_used_us(r, &now);
+	if (resident_kb > 0)
+		r->ended.memory_kb = resident_kb;
+	r->threads = now.threads_seen;
+}
+
+static void drain_output(struct run *r)
+{
 	while (r->output_fd >= 0 && r->cause != CAUSE_OUTPUT && read_output(r))
 		;
 }
 
-int run_do(struct run *r, struct run_facts *ret_facts, struct err *err)
+static void finish(struct run *r)
 {
-	uint64_t started_ms = clock_mono_ms();
+	bool is_reusable;
+
+	if (r->cause == CAUSE_NONE && has_frame(r))
+		drain_output(r);
+	if (r->cause != CAUSE_NONE || !has_frame(r)) {
+		if (!has_ended(r)) {
+			pool_kill(r->pool, r->sandbox);
+			wait_for_end(r, GOODBYE_MS);
+		}
+		drain_output(r);
+	}
+	r->times.answered = clock_mono_us();
+	read_usage(r);
+	is_reusable = r->cause == CAUSE_NONE && has_frame(r) && r->host_in.len == 0 &&
+		      r->frame.len == 4 + (size_t)frame_size(r);
+	let_go(r, is_reusable);
+	r->duration_ms = (uint32_t)((r->times.answered - r->times.started) / 1000);
+}
+
+int run_step(struct run *r, uint64_t until_mono_ms, bool is_foreground, struct run_facts *ret_facts,
+	     struct err *err)
+{
 	int code;
 
-	r->deadline_ms = started_ms + r->job->limits.timeout_ms;
-	code = hand_over(r, err);
-	if (code < 0)
+	r->is_foreground = is_foreground;
+	code = r->stage == RUN_TAKE ? take(r, until_mono_ms, err) : 1;
+	if (code <= 0)
 		return code;
-	if (atomic_load(&r->is_cancelled)) /* before there was anything to kill */
-		pool_kill(r->pool, &r->sandbox);
-	watch(r);
+	if (!watch(r, until_mono_ms))
+		return 0;
 	finish(r);
-	r->duration_ms = (uint32_t)(clock_mono_ms() - started_ms);
 	*ret_facts = (struct run_facts){ .cause = r->cause,
 					 .has_frame = has_frame(r),
-					 .ended = pool_look(r->pool, &r->sandbox).ended,
-					 .threads = r->sandbox.threads_seen,
+					 .ended = r->ended,
+					 .threads = r->threads,
 					 .limits = &r->job->limits,
 					 .output = &r->output,
 					 .cancel_reason = r->cancel_reason };
@@ -376,6 +534,15 @@ int run_do(struct run *r, struct run_facts *ret_facts, struct err *err)
 		ret_facts->frame = (struct bytes){ r->frame.data + 4,
 						   ret_facts->has_frame ? frame_size(r) : 0 };
 	}
-	pool_release(r->pool, &r->sandbox);
-	return 0;
+	return 1;
+}
+
+int run_do(struct run *r, struct run_facts *ret_facts, struct err *err)
+{
+	int code;
+
+	do
+		code = run_step(r, UINT64_MAX, false, ret_facts, err);
+	while (code == 0);
+	return code;
 }
