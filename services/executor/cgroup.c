@@ -278,7 +278,7 @@ static int lock_place(const struct cgroups *all, struct err *err)
 static int try_group(struct cgroups *all, struct err *err)
 {
 	const struct cgroup_limits limits = { .memory_bytes = 1 << 20, .processes = 1 };
-	struct cgroup *g;
+	struct cgroup *g = NULL;
 	int r = cgroup_add(all, &limits, &g);
 
 	if (r < 0)
