@@ -7,7 +7,7 @@ foreach(program executor_run executor_peer no_namespaces)
 endforeach()
 target_link_libraries(no_namespaces PRIVATE PkgConfig::SECCOMP)
 
-foreach(file wire result hostcalls tables cgroup)
+foreach(file wire result hostcalls tables cgroup host)
 	box_unit_test(executor ${file} LIBS box_executor)
 endforeach()
 foreach(file wire result hostcalls)
