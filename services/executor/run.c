@@ -368,6 +368,7 @@ int run_do(struct run *r, struct run_facts *ret_facts, struct err *err)
 					 .has_frame = has_frame(r),
 					 .ended = pool_look(r->pool, &r->sandbox).ended,
 					 .threads = r->sandbox.threads_seen,
+					 .duration_ms = r->duration_ms,
 					 .limits = &r->job->limits,
 					 .output = &r->output,
 					 .cancel_reason = r->cancel_reason };
