@@ -10,6 +10,7 @@
 #include "json.h"
 #include "log.h"
 #include "mem.h"
+#include "refusals.h"
 #include "run.h"
 #include "seen.h"
 
@@ -38,6 +39,7 @@ struct call {
 	pthread_mutex_t lock; /* guards all below */
 	pthread_cond_t changed;
 	struct events events;
+	struct refusals refusals;
 	bool is_done;
 	struct result result;
 	struct wire_ended ended;
@@ -140,6 +142,14 @@ static void describe_job(struct call *call, size_t arguments_len)
 				  .limits = job_limits_of(spec) };
 }
 
+static bool note_refusal(struct call *call, const struct hostcall *hostcall)
+{
+	(void)pthread_mutex_lock(&call->lock);
+	refusals_add(&call->refusals, hostcall);
+	(void)pthread_mutex_unlock(&call->lock);
+	return true;
+}
+
 static bool on_event(void *arg, const struct hostcall *hostcall)
 {
 	struct call *call = arg;
@@ -148,6 +158,8 @@ static bool on_event(void *arg, const struct hostcall *hostcall)
 				 : events_wants_level(call->log_level, hostcall->level);
 	bool is_kept = true;
 
+	if (hostcall->op == HOSTCALL_REFUSED)
+		return note_refusal(call, hostcall);
 	if (!is_wanted)
 		return true;
 	(void)pthread_mutex_lock(&call->lock);
@@ -447,10 +459,20 @@ static void pack(const ProtobufCMessage *m, struct buf *ret)
 
 static void pack_done(const struct call *call, PB(Event) * *events, size_t count, struct buf *ret)
 {
+	BOX_CLEANUP(mem_freep) PB(Refusal) **refused = NULL;
 	PB(ExecuteReply) reply = MCPBOX__V1__EXECUTE_REPLY__INIT;
 	PB(Done) done = MCPBOX__V1__DONE__INIT;
+	PB(Excess) excess = MCPBOX__V1__EXCESS__INIT;
 	const struct result *r = &call->result;
 
+	done.n_refused = refusals_list(&call->refusals, &refused);
+	done.refused = refused;
+	if (r->excess.limit) {
+		excess.limit = (char *)(uintptr_t)r->excess.limit;
+		excess.allowed = r->excess.allowed;
+		excess.used = r->excess.used;
+		done.excess = &excess;
+	}
 	done.outcome = r->outcome;
 	done.content_json = of_buf(&r->content);
 	done.structured_json = of_buf(&r->structured);

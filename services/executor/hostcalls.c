@@ -10,6 +10,7 @@ static const struct {
 	{ "\"open\"", HOSTCALL_OPEN },
 	{ "\"progress\"", HOSTCALL_PROGRESS },
 	{ "\"log\"", HOSTCALL_LOG },
+	{ "\"refused\"", HOSTCALL_REFUSED },
 };
 
 static bool span_is(struct json_span span, const char *text)
@@ -22,20 +23,34 @@ static bool is_number(struct json_span span)
 	return span.at && (*span.at == '-' || (*span.at >= '0' && *span.at <= '9'));
 }
 
+static bool is_string(struct json_span span)
+{
+	return span.at && *span.at == '"';
+}
+
+enum member { M_PROGRESS, M_LEVEL, M_DATA, M_KIND, M_NAME, M_LINE, M_COUNT };
+static const char *const member_names[M_COUNT] = { "progress", "level", "data",
+						   "kind",     "name",  "line" };
+
 static bool judge_event(struct hostcall *call, struct json_span event)
 {
-	static const char *const names[] = { "progress", "level", "data" };
-	struct json_span member[3];
+	struct json_span m[M_COUNT];
 
 	if (call->op == HOSTCALL_OPEN)
 		return true;
-	if (!event.at || json_scan_members(event.at, event.len, names, 3, member, NULL) < 0)
+	if (!event.at || json_scan_members(event.at, event.len, member_names, M_COUNT, m, NULL) < 0)
 		return false;
 	call->event = event;
-	call->level = member[1];
+	call->level = m[M_LEVEL];
+	call->kind = m[M_KIND];
+	call->name = m[M_NAME];
+	call->line = m[M_LINE];
 	if (call->op == HOSTCALL_PROGRESS)
-		return is_number(member[0]);
-	return member[1].at && *member[1].at == '"' && member[2].at;
+		return is_number(m[M_PROGRESS]);
+	if (call->op == HOSTCALL_LOG)
+		return is_string(m[M_LEVEL]) && m[M_DATA].at;
+	return is_string(m[M_KIND]) && is_string(m[M_NAME]) &&
+	       (!m[M_LINE].at || is_number(m[M_LINE]));
 }
 
 static bool judge(const char *text, size_t len, struct hostcall *call)

@@ -1,11 +1,12 @@
 /*
  * What a call process may ask its executor for, over the stream at its descriptor 4: frames of u32
  * little-endian length + one JSON object.  This is the parser; the bytes are hostile.  Pure;
- *fuzzed.
+ * fuzzed.
  *
  *	{"op":"open"}                          a stream to the egress-proxy
  *	{"op":"progress","event":{...}}        progress, total, message
  *	{"op":"log","event":{...}}             level, data
+ *	{"op":"refused","event":{...}}         kind, name, line: what the code asked for in vain
  */
 #pragma once
 
@@ -16,12 +17,14 @@
 
 #define HOSTCALL_MAX (64u * 1024)
 
-enum hostcall_op { HOSTCALL_OPEN, HOSTCALL_PROGRESS, HOSTCALL_LOG };
+enum hostcall_op { HOSTCALL_OPEN, HOSTCALL_PROGRESS, HOSTCALL_LOG, HOSTCALL_REFUSED };
 
 struct hostcall {
 	enum hostcall_op op;
-	struct json_span event; /* into the bytes given */
-	struct json_span level; /* LOG: raw JSON string */
+	struct json_span event;      /* into the bytes given */
+	struct json_span level;      /* LOG: raw JSON string */
+	struct json_span kind, name; /* REFUSED: raw JSON strings */
+	struct json_span line;       /* REFUSED: a number, or none */
 };
 
 /*

@@ -2,25 +2,17 @@
 
 #include <stdbool.h>
 #include <string.h>
+#include "host.h"
+#include "json.h"
 
 static const struct {
 	const char *name;
-	uint32_t bits;   /* one of them is enough */
-	const char *how; /* what a host must have for it */
+	uint32_t bits; /* one of them is enough */
 } rows[] = {
-	{ "seccomp", LAYER_SECCOMP, "a kernel with seccomp filters" },
-	{ "landlock", LAYER_LANDLOCK,
-	  "Linux 5.13 or newer with Landlock among its security modules" },
-	{ "userns", LAYER_USERNS,
-	  "unprivileged user namespaces (in Docker: the seccomp profile in deploy/)" },
-	{ "pidns", LAYER_PIDNS,
-	  "unprivileged user namespaces (in Docker: the seccomp profile in deploy/)" },
-	{ "mountns", LAYER_MOUNTNS,
-	  "unprivileged user namespaces (in Docker: the seccomp profile in deploy/)" },
-	{ "netns", LAYER_NETNS,
-	  "unprivileged user namespaces (in Docker: the seccomp profile in deploy/)" },
-	{ "cgroup", LAYER_CGROUP, "a cgroup delegated to the executor" },
-	{ "nofs", LAYER_NOFS | LAYER_LANDLOCK, "a kernel with seccomp filters" },
+	{ "seccomp", LAYER_SECCOMP }, { "landlock", LAYER_LANDLOCK },
+	{ "userns", LAYER_USERNS },   { "pidns", LAYER_PIDNS },
+	{ "mountns", LAYER_MOUNTNS }, { "netns", LAYER_NETNS },
+	{ "cgroup", LAYER_CGROUP },   { "nofs", LAYER_NOFS | LAYER_LANDLOCK },
 };
 #define REPORTED (ARRAY_LEN(rows) - 1) /* nofs shows only where it stands in for Landlock */
 
@@ -58,9 +50,9 @@ int layers_check(const struct wire_ready *ready, uint32_t floor, struct err *err
 		if ((floor & (1u << i)) && !(ready->layers & rows[i].bits))
 			return err_set(
 				err, ERR_UNSUPPORTED,
-				"the sandbox layer '%s', which MCPBOX_SANDBOX_MIN demands, is not "
-				"available on this host; it needs %s",
-				rows[i].name, rows[i].how);
+				"the sandbox layer '%s', which MCPBOX_SANDBOX_MIN demands, is "
+				"missing: %s",
+				rows[i].name, host_lacks("", rows[i].bits));
 	}
 	return 0;
 }
@@ -77,4 +69,21 @@ void layers_add_json(const struct wire_ready *ready, struct buf *ret)
 			buf_add_str(ret, is_on ? "true" : "false");
 	}
 	buf_add_str(ret, ready->layers & LAYER_NOFS ? ",\"nofs\":true}" : "}");
+}
+
+void layers_add_missing_json(const struct wire_ready *ready, struct buf *ret)
+{
+	const char *separator = "{";
+
+	for (size_t i = 0; i < REPORTED; i++) {
+		const char *text;
+
+		if (ready->layers & rows[i].bits)
+			continue;
+		text = host_lacks("", rows[i].bits);
+		buf_printf(ret, "%s\"%s\":", separator, rows[i].name);
+		json_add_string(ret, text, strlen(text));
+		separator = ",";
+	}
+	buf_add_str(ret, *separator == '{' ? "{}" : "}");
 }

@@ -15,3 +15,6 @@ int layers_parse(const char *list, uint32_t *ret, struct err *err) BOX_MUST_CHEC
 int layers_check(const struct wire_ready *ready, uint32_t floor, struct err *err) BOX_MUST_CHECK;
 /* {"seccomp":true,"landlock":7,"userns":true,...} appended. */
 void layers_add_json(const struct wire_ready *ready, struct buf *ret);
+/* {"userns":"why the host lacks it and how it is given",...} appended: one for each layer that is not there.
+ * Before the process confines itself. */
+void layers_add_missing_json(const struct wire_ready *ready, struct buf *ret);

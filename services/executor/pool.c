@@ -352,6 +352,7 @@ struct sandbox_state pool_look(struct pool *p, const struct sandbox *s)
 					.threads_max = s->threads_max,
 					.ended = s->ended,
 					.pid = s->pid,
+					.base_kb = s->base_kb,
 					.memory_fd = s->memory_fd };
 	(void)pthread_mutex_unlock(&p->lock);
 	return state;

@@ -56,6 +56,7 @@ struct sandbox {
 	uint32_t threads_seen;   /* over threads_max: killed for it */
 	struct wire_ended ended; /* how 0: still running */
 	uint64_t forked_ms;
+	uint32_t base_kb; /* data of its zygote */
 	uint64_t stage_ms; /* when it got there */
 	uint32_t calls;    /* it was taken so many times */
 	struct tool *tool;
@@ -89,6 +90,7 @@ struct sandbox_state {
 	uint32_t threads_seen, threads_max;
 	struct wire_ended ended; /* how 0: still running */
 	pid_t pid;               /* 0: not known (yet) */
+	uint32_t base_kb;        /* data of its zygote */
 	int memory_fd;           /* for tasks_resident_kb; -1: not known (yet) */
 };
 struct sandbox_state pool_look(struct pool *p, const struct sandbox *s);

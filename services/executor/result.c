@@ -10,6 +10,7 @@
 
 #define SETUP_FAILED_FIRST 119 /* exit statuses of worker/confine.c */
 #define SETUP_FAILED_LAST  139
+#define SCRATCH_FILES      1024u /* nr_inodes of worker/rootfs.c */
 
 typedef Mcpbox__V1__Done__Outcome outcome;
 #define OUTCOME(name) MCPBOX__V1__DONE__OUTCOME__OUTCOME_##name
@@ -25,9 +26,10 @@ void result_done(struct result *r)
 
 const char *result_outcome_name(outcome o)
 {
-	static const char *const names[] = { "unspecified", "ok",     "tool_error", "timeout",
-					     "cpu",         "memory", "output",     "result",
-					     "forbidden",   "crash",  "cancelled",  "internal" };
+	static const char *const names[] = { "unspecified", "ok",      "tool_error", "timeout",
+					     "cpu",         "memory",  "output",     "result",
+					     "forbidden",   "crash",   "cancelled",  "internal",
+					     "files",       "threads", "scratch" };
 
 	return (size_t)o < ARRAY_LEN(names) ? names[o] : "?";
 }
@@ -56,6 +58,12 @@ static void add_seconds(struct buf *b, uint32_t ms)
 		buf_printf(b, "%.1f s", ms / 1000.0);
 }
 
+static void exceed(struct result *ret, const char *limit, uint64_t allowed, uint64_t used)
+{
+	ret->excess = (struct result_excess){ limit, allowed, used };
+}
+
+/* "memory limit 256 MiB exceeded" */
 static void say_limit(struct buf *b, const char *what, uint64_t bytes)
 {
 	buf_printf(b, "%s limit ", what);
@@ -63,109 +71,163 @@ static void say_limit(struct buf *b, const char *what, uint64_t bytes)
 	buf_add_str(b, " exceeded");
 }
 
-static void say_timeout(const struct run_facts *f, struct buf *b)
+static void say_used(struct buf *b, uint64_t bytes)
 {
+	if (bytes == 0)
+		return;
+	buf_add_str(b, " (");
+	add_size(b, bytes);
+	buf_add_str(b, " used)");
+}
+
+static void say_timeout(const struct run_facts *f, struct result *ret)
+{
+	struct buf *b = &ret->error_text;
+
 	buf_add_str(b, "time limit ");
 	add_seconds(b, f->limits->timeout_ms);
 	buf_add_str(b, " exceeded");
+	if (f->duration_ms > 0)
+		buf_printf(b, " (%.1f s used)", f->duration_ms / 1000.0);
+	exceed(ret, "timeout_ms", f->limits->timeout_ms, f->duration_ms);
 }
 
-static void say_cpu(const struct run_facts *f, struct buf *b)
+static void say_cpu(const struct run_facts *f, struct result *ret)
 {
-	buf_add_str(b, "CPU time limit ");
-	add_seconds(b, f->limits->cpu_ms);
-	buf_printf(b, " exceeded (%.1f s used)", (double)f->ended.cpu_us / 1e6);
+	buf_add_str(&ret->error_text, "CPU time limit ");
+	add_seconds(&ret->error_text, f->limits->cpu_ms);
+	buf_printf(&ret->error_text, " exceeded (%.1f s used)", (double)f->ended.cpu_us / 1e6);
+	exceed(ret, "cpu_ms", f->limits->cpu_ms, f->ended.cpu_us / 1000);
 }
 
-static void say_memory(const struct run_facts *f, struct buf *b)
+/* What the call had in memory beside the interpreter, at its peak. */
+static uint64_t memory_used_kb(const struct run_facts *f)
 {
-	say_limit(b, "memory", (uint64_t)f->limits->memory_mb << 20);
+	return f->base_kb > 0 && f->ended.memory_kb > f->base_kb ? f->ended.memory_kb - f->base_kb
+								 : 0;
 }
 
-static void say_output(const struct run_facts *f, struct buf *b)
+static void say_memory(const struct run_facts *f, struct result *ret)
 {
-	say_limit(b, "output", (uint64_t)f->limits->output_kb << 10);
-	buf_add_str(b, " (");
-	add_size(b, f->output->total);
-	buf_add_char(b, ')');
+	say_limit(&ret->error_text, "memory", (uint64_t)f->limits->memory_mb << 20);
+	say_used(&ret->error_text, memory_used_kb(f) << 10);
+	exceed(ret, "memory_mb", f->limits->memory_mb, memory_used_kb(f) >> 10);
 }
 
-static void say_events(const struct run_facts *f, struct buf *b)
+static void say_output(const struct run_facts *f, struct result *ret)
+{
+	say_limit(&ret->error_text, "output", (uint64_t)f->limits->output_kb << 10);
+	buf_add_str(&ret->error_text, " (");
+	add_size(&ret->error_text, f->output->total);
+	buf_add_char(&ret->error_text, ')');
+	exceed(ret, "output_kb", f->limits->output_kb, f->output->total >> 10);
+}
+
+static void say_events(const struct run_facts *f, struct result *ret)
+{
+	buf_add_str(&ret->error_text, "output limit exceeded: too many progress and log messages");
+	exceed(ret, "output_kb", f->limits->output_kb, 0);
+}
+
+static void say_result(const struct run_facts *f, struct result *ret)
+{
+	say_limit(&ret->error_text, "result", (uint64_t)f->limits->result_kb << 10);
+	buf_add_str(&ret->error_text, " (");
+	add_size(&ret->error_text, f->frame_size);
+	buf_add_char(&ret->error_text, ')');
+	exceed(ret, "result_kb", f->limits->result_kb, f->frame_size >> 10);
+}
+
+static void say_protocol(const struct run_facts *f, struct result *ret)
 {
 	(void)f;
-	buf_add_str(b, "output limit exceeded: too many progress and log messages");
+	buf_add_str(&ret->error_text,
+		    "the process wrote something else than an answer to its answer channel");
 }
 
-static void say_result(const struct run_facts *f, struct buf *b)
+static void say_threads(const struct run_facts *f, struct result *ret)
 {
-	say_limit(b, "result", (uint64_t)f->limits->result_kb << 10);
-	buf_add_str(b, " (");
-	add_size(b, f->frame_size);
-	buf_add_char(b, ')');
+	buf_printf(&ret->error_text, "thread limit %u exceeded", f->limits->threads);
+	if (f->threads > 0)
+		buf_printf(&ret->error_text, " (%u)", f->threads);
+	exceed(ret, "threads", f->limits->threads, f->threads);
 }
 
-static void say_protocol(const struct run_facts *f, struct buf *b)
+static void say_cancelled(const struct run_facts *f, struct result *ret)
 {
-	(void)f;
-	buf_add_str(b, "the process wrote something else than an answer to its answer channel");
-}
-
-static void say_threads(const struct run_facts *f, struct buf *b)
-{
-	buf_printf(b, "thread limit %u exceeded (%u)", f->limits->threads, f->threads);
-}
-
-static void say_cancelled(const struct run_facts *f, struct buf *b)
-{
-	buf_add_str(b, "cancelled");
+	buf_add_str(&ret->error_text, "cancelled");
 	if (f->cancel_reason && f->cancel_reason[0])
-		buf_printf(b, ": %s", f->cancel_reason);
+		buf_printf(&ret->error_text, ": %s", f->cancel_reason);
 }
 
-static void say_lost(const struct run_facts *f, struct buf *b)
+static void say_lost(const struct run_facts *f, struct result *ret)
 {
 	(void)f;
-	buf_add_str(b, "the sandbox went away during the call; the tool may have run");
+	buf_add_str(&ret->error_text,
+		    "the sandbox went away during the call; the tool may have run");
 }
 
 /* What the supervisor decided itself. */
 static const struct {
 	enum run_cause cause;
 	outcome outcome;
-	void (*say)(const struct run_facts *f, struct buf *b);
+	void (*say)(const struct run_facts *f, struct result *ret);
 } causes[] = {
 	{ CAUSE_TIMEOUT, OUTCOME(TIMEOUT), say_timeout },
 	{ CAUSE_OUTPUT, OUTCOME(OUTPUT), say_output },
 	{ CAUSE_EVENTS, OUTCOME(OUTPUT), say_events },
 	{ CAUSE_RESULT, OUTCOME(RESULT), say_result },
 	{ CAUSE_PROTOCOL, OUTCOME(CRASH), say_protocol },
-	{ CAUSE_THREADS, OUTCOME(CRASH), say_threads },
+	{ CAUSE_THREADS, OUTCOME(THREADS), say_threads },
 	{ CAUSE_CANCELLED, OUTCOME(CANCELLED), say_cancelled },
 	{ CAUSE_LOST, OUTCOME(INTERNAL), say_lost },
 };
 
+/* C code that gets no memory seldom says so: it crashes, or the kernel picks the process. */
+static bool ended_for_memory(const struct run_facts *f)
+{
+	uint64_t limit_kb = (uint64_t)f->limits->memory_mb << 10;
+
+	return memory_used_kb(f) >= limit_kb / 10 * 9;
+}
+
+/* What the kernel kills for has no honest use, so there is nothing that the author could ask for. */
+#define FORBIDDEN_TEXT                                                                    \
+	"the code made a forbidden system call (SIGSYS) and was ended: tracing, mounts, " \
+	"namespaces, kernel keys, modules and clocks are closed to tools"
+
 /* Ends of the process without an answer, told by the signal. */
-static outcome say_signal(const struct run_facts *f, struct buf *b)
+static outcome say_signal(const struct run_facts *f, struct result *ret)
 {
 	int sig = (int)f->ended.code;
 	bool used_all_cpu = f->ended.cpu_us / 1000 >= f->limits->cpu_ms;
+	const char *name = sigabbrev_np(sig);
 
 	if (sig == SIGSYS) {
-		buf_add_str(b, "the code made a forbidden system call (SIGSYS) and was ended");
+		buf_add_str(&ret->error_text, FORBIDDEN_TEXT);
 		return OUTCOME(FORBIDDEN);
 	}
 	if (sig == SIGXCPU || (sig == SIGKILL && used_all_cpu)) {
-		say_cpu(f, b);
+		say_cpu(f, ret);
 		return OUTCOME(CPU);
 	}
-	buf_printf(b, "the process crashed (SIG%s)", sigabbrev_np(sig) ? sigabbrev_np(sig) : "?");
+	if (ended_for_memory(f)) {
+		say_memory(f, ret);
+		return OUTCOME(MEMORY);
+	}
+	buf_printf(&ret->error_text, "the process crashed (SIG%s)", name ? name : "?");
+	if (sig == SIGSEGV)
+		buf_add_str(&ret->error_text,
+			    ": a wild pointer, or recursion too deep in a C library");
 	return OUTCOME(CRASH);
 }
 
-static outcome say_end(const struct run_facts *f, struct buf *b)
+static outcome say_end(const struct run_facts *f, struct result *ret)
 {
+	struct buf *b = &ret->error_text;
+
 	if (f->ended.how == WIRE_SIGNALED)
-		return say_signal(f, b);
+		return say_signal(f, ret);
 	if (f->ended.how == WIRE_NOT_STARTED) {
 		buf_add_str(b, "no process could be started for the call; the tool did not run");
 		return OUTCOME(INTERNAL);
@@ -234,11 +296,12 @@ enum member {
 	M_CONTENT,
 	M_STRUCTURED,
 	M_INSPECT,
+	M_USED,
 	M_COUNT
 };
-static const char *const member_names[M_COUNT] = {
-	"ok", "kind", "text", "detail", "detail_text", "content", "structured", "inspect"
-};
+static const char *const member_names[M_COUNT] = { "ok",         "kind",        "text",
+						   "detail",     "detail_text", "content",
+						   "structured", "inspect",     "used" };
 
 static bool span_is(struct json_span s, const char *text)
 {
@@ -254,15 +317,82 @@ static void add_span_text(struct json_span s, struct buf *ret)
 		buf_add(ret, text, len);
 }
 
-/* What a tool's frame may claim about its failure. */
+/* A count in the frame; 0 when there is none. */
+static uint32_t span_count(struct json_span s)
+{
+	uint32_t n = 0;
+
+	if (!s.at || s.len > 9)
+		return 0;
+	for (size_t i = 0; i < s.len; i++) {
+		if (s.at[i] < '0' || s.at[i] > '9')
+			return 0;
+		n = n * 10 + (uint32_t)(s.at[i] - '0');
+	}
+	return n;
+}
+
+static outcome claim_memory(const struct run_facts *f, uint32_t used, struct result *ret)
+{
+	(void)used;
+	say_memory(f, ret);
+	return OUTCOME(MEMORY);
+}
+
+static outcome claim_files(const struct run_facts *f, uint32_t used, struct result *ret)
+{
+	(void)used; /* it is the limit: the kernel refused one more */
+	buf_printf(&ret->error_text, "descriptor limit %u exceeded", f->limits->files);
+	exceed(ret, "files", f->limits->files, f->limits->files);
+	return OUTCOME(FILES);
+}
+
+/* A thread that cannot be started may have lacked memory for its stack. */
+static outcome claim_threads(const struct run_facts *f, uint32_t used, struct result *ret)
+{
+	if (used > 0 && used < f->limits->threads / 2)
+		return claim_memory(f, 0, ret);
+	buf_printf(&ret->error_text, "thread limit %u exceeded", f->limits->threads);
+	exceed(ret, "threads", f->limits->threads, f->limits->threads);
+	return OUTCOME(THREADS);
+}
+
+static outcome claim_scratch(const struct run_facts *f, uint32_t used, struct result *ret)
+{
+	uint64_t bytes = (uint64_t)f->limits->scratch_mb << 20;
+
+	(void)used;
+	say_limit(&ret->error_text, "scratch space", bytes);
+	say_used(&ret->error_text, bytes);
+	exceed(ret, "scratch_mb", f->limits->scratch_mb, f->limits->scratch_mb);
+	return OUTCOME(SCRATCH);
+}
+
+static outcome claim_inodes(const struct run_facts *f, uint32_t used, struct result *ret)
+{
+	(void)used;
+	buf_printf(&ret->error_text, "scratch space limit of %u files exceeded", SCRATCH_FILES);
+	exceed(ret, "scratch_mb", f->limits->scratch_mb, 0);
+	return OUTCOME(SCRATCH);
+}
+
+/* What a tool's frame may claim about its failure.  It concerns nobody but its caller. */
 static const struct {
 	const char *kind; /* raw JSON string */
 	outcome outcome;
 	bool is_exact; /* the text stands alone */
+	/* NULL: the text is the frame's */
+	outcome (*claim)(const struct run_facts *f, uint32_t used, struct result *ret);
 } kinds[] = {
-	{ "\"tool\"", OUTCOME(TOOL_ERROR), false },   { "\"exact\"", OUTCOME(TOOL_ERROR), true },
-	{ "\"memory\"", OUTCOME(MEMORY), false },     { "\"result\"", OUTCOME(RESULT), false },
-	{ "\"internal\"", OUTCOME(INTERNAL), false },
+	{ "\"tool\"", OUTCOME(TOOL_ERROR), false, NULL },
+	{ "\"exact\"", OUTCOME(TOOL_ERROR), true, NULL },
+	{ "\"result\"", OUTCOME(RESULT), false, NULL },
+	{ "\"internal\"", OUTCOME(INTERNAL), false, NULL },
+	{ "\"memory\"", OUTCOME(MEMORY), false, claim_memory },
+	{ "\"files\"", OUTCOME(FILES), false, claim_files },
+	{ "\"threads\"", OUTCOME(THREADS), false, claim_threads },
+	{ "\"scratch\"", OUTCOME(SCRATCH), false, claim_scratch },
+	{ "\"inodes\"", OUTCOME(SCRATCH), false, claim_inodes },
 };
 
 static void judge_failure(const struct run_facts *f, const struct json_span *m, struct result *ret)
@@ -273,10 +403,12 @@ static void judge_failure(const struct run_facts *f, const struct json_span *m, 
 	while (row < ARRAY_LEN(kinds) && !span_is(m[M_KIND], kinds[row].kind))
 		row++;
 	ret->outcome = row < ARRAY_LEN(kinds) ? kinds[row].outcome : OUTCOME(CRASH);
-	if (ret->outcome == OUTCOME(MEMORY))
-		say_memory(f, &ret->error_text);
+	if (row < ARRAY_LEN(kinds) && kinds[row].claim)
+		ret->outcome = kinds[row].claim(f, span_count(m[M_USED]), ret);
 	else
 		add_span_text(m[M_TEXT], &ret->error_text);
+	if (ret->outcome == OUTCOME(RESULT))
+		exceed(ret, "result_kb", f->limits->result_kb, span_count(m[M_USED]));
 	if (m[M_DETAIL].at && *m[M_DETAIL].at == '{')
 		buf_add(&ret->error_detail, m[M_DETAIL].at, m[M_DETAIL].len);
 	if (ret->error_detail.is_over)
@@ -353,12 +485,12 @@ static void judge_success(const struct run_facts *f, const struct json_span *m, 
 
 	/* The runtime measures before it writes; this is for a runtime that was tampered with. */
 	if (m[M_STRUCTURED].len > limit || m[M_CONTENT].len > 6 * limit + 4096) {
-		say_result(f, &ret->error_text);
+		say_result(f, ret);
 		fail(f, OUTCOME(RESULT), ret);
 		return;
 	}
 	if (!content_is_good(m[M_CONTENT])) {
-		say_protocol(f, &ret->error_text);
+		say_protocol(f, ret);
 		fail(f, OUTCOME(CRASH), ret);
 		return;
 	}
@@ -378,7 +510,7 @@ static void judge_frame(const struct run_facts *f, struct result *ret)
 	struct json_span m[M_COUNT];
 
 	if (scan_frame(f, m) < 0) {
-		say_protocol(f, &ret->error_text);
+		say_protocol(f, ret);
 		fail(f, OUTCOME(CRASH), ret);
 	} else if (span_is(m[M_OK], "true")) {
 		judge_success(f, m, ret);
@@ -392,7 +524,7 @@ void result_judge(const struct run_facts *f, struct result *ret)
 	capture_text(f->output, &ret->output);
 	for (size_t i = 0; i < ARRAY_LEN(causes); i++) {
 		if (causes[i].cause == f->cause) {
-			causes[i].say(f, &ret->error_text);
+			causes[i].say(f, ret);
 			fail(f, causes[i].outcome, ret);
 			return;
 		}
@@ -400,7 +532,7 @@ void result_judge(const struct run_facts *f, struct result *ret)
 	if (f->has_frame)
 		judge_frame(f, ret);
 	else
-		fail(f, say_end(f, &ret->error_text), ret);
+		fail(f, say_end(f, ret), ret);
 }
 
 int result_judge_inspection(const struct run_facts *f, PB(InspectReply) * *ret, struct err *err)

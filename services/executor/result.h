@@ -37,13 +37,22 @@ struct run_facts {
 	uint64_t frame_size;     /* as announced; with CAUSE_RESULT more than came */
 	struct wire_ended ended; /* how 0: the worker never said */
 	uint32_t threads;        /* with CAUSE_THREADS: so many were seen */
+	uint32_t base_kb;        /* of memory_kb the interpreter's own; 0: not known */
+	uint32_t duration_ms;    /* 0: not known */
 	const struct job_limits *limits;
 	const struct capture *output;
 	const char *cancel_reason; /* or NULL */
 };
 
+/* The limit that was exceeded, in the unit that its name ends with. */
+struct result_excess {
+	const char *limit;      /* "timeout_ms" or a field of Limits; NULL: none was */
+	uint64_t allowed, used; /* used 0: not known */
+};
+
 struct result {
 	Mcpbox__V1__Done__Outcome outcome;
+	struct result_excess excess;
 	struct buf content;      /* MCP content array */
 	struct buf structured;   /* JSON or empty */
 	struct buf error_text;   /* short; empty when fine */

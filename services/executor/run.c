@@ -481,6 +481,7 @@ static void read_usage(struct run *r)
 	if (resident_kb > 0)
 		r->ended.memory_kb = resident_kb;
 	r->threads = now.threads_seen;
+	r->base_kb = now.base_kb;
 }
 
 static void drain_output(struct run *r)
@@ -526,6 +527,8 @@ int run_step(struct run *r, uint64_t until_mono_ms, bool is_foreground, struct r
 					 .has_frame = has_frame(r),
 					 .ended = r->ended,
 					 .threads = r->threads,
+					 .base_kb = r->base_kb,
+					 .duration_ms = r->duration_ms,
 					 .limits = &r->job->limits,
 					 .output = &r->output,
 					 .cancel_reason = r->cancel_reason };

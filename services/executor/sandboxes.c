@@ -178,6 +178,7 @@ int sandbox_fork(struct pool *p, struct tool *t, struct sandbox *s)
 	s->worker = w;
 	s->tool = t;
 	s->threads_max = t->limits.threads;
+	s->base_kb = w->bound.base_kb;
 	s->forked_ms = clock_mono_ms();
 	w->processes++;
 	w->calls++;

@@ -16,10 +16,11 @@ import pytest
 
 TESTS = Path(__file__).parents[1]
 sys.path.insert(0, str(TESTS / "support"))
-from sandbox_driver import BIN, RUNTIME  # noqa: E402
+from sandbox_driver import programs  # noqa: E402
 
 WAIT = 30
 NOBODY = 65534
+BIN, RUNTIME = programs()
 
 
 def free_ports(count):

@@ -2,6 +2,8 @@
 #include "test.h"
 #include "events.h"
 #include "hostcalls.h"
+#include "mem.h"
+#include "refusals.h"
 
 static long take(const char *json, struct hostcall *ret, uint8_t frame[4096])
 {
@@ -29,6 +31,15 @@ static void takes_what_is_known_and_refuses_the_rest(void **state)
 		{ "{\"op\":\"log\",\"event\":{\"level\":\"info\",\"data\":null}}", HOSTCALL_LOG },
 		{ "{\"op\":\"log\",\"event\":{\"level\":\"info\"}}", -ERR_INVALID },
 		{ "{\"op\":\"log\",\"event\":{\"level\":1,\"data\":2}}", -ERR_INVALID },
+		{ "{\"op\":\"refused\",\"event\":{\"kind\":\"import\",\"name\":\"os\",\"line\":3}}",
+		  HOSTCALL_REFUSED },
+		{ "{\"op\":\"refused\",\"event\":{\"kind\":\"host\",\"name\":\"a.b\"}}",
+		  HOSTCALL_REFUSED },
+		{ "{\"op\":\"refused\",\"event\":{\"kind\":\"import\"}}", -ERR_INVALID },
+		{ "{\"op\":\"refused\",\"event\":{\"kind\":1,\"name\":\"os\"}}", -ERR_INVALID },
+		{ "{\"op\":\"refused\",\"event\":{\"kind\":\"host\",\"name\":\"a\",\"line\":[]}}",
+		  -ERR_INVALID },
+		{ "{\"op\":\"refused\"}", -ERR_INVALID },
 		{ "{\"op\":\"exec\"}", -ERR_INVALID },
 		{ "{}", -ERR_INVALID },
 		{ "{\"op\":\"open\"} ", HOSTCALL_OPEN },
@@ -69,6 +80,62 @@ static void refuses_a_length_over_the_ceiling_at_once(void **state)
 
 	(void)state;
 	assert_int_equal(hostcall_take(frame, sizeof(frame), &call), -ERR_INVALID);
+}
+
+/* ---- what was asked for in vain ---- */
+
+static void add_refusal(struct refusals *r, const char *kind, const char *name, const char *line)
+{
+	struct hostcall call = { .op = HOSTCALL_REFUSED,
+				 .kind = { kind, strlen(kind) },
+				 .name = { name, strlen(name) } };
+
+	if (line)
+		call.line = (struct json_span){ line, strlen(line) };
+	refusals_add(r, &call);
+}
+
+static void refusals_are_counted_by_kind_and_name(void **state)
+{
+	struct refusals r = { 0 };
+	BOX_CLEANUP(mem_freep) PB(Refusal) **list = NULL;
+
+	(void)state;
+	add_refusal(&r, "\"import\"", "\"os\"", "3");
+	add_refusal(&r, "\"import\"", "\"os\"", "9");
+	add_refusal(&r, "\"host\"", "\"os\"", NULL);
+	add_refusal(&r, "\"nonsense\"", "\"x\"", NULL);
+	assert_int_equal(refusals_list(&r, &list), 2);
+	assert_string_equal(list[0]->kind, "import");
+	assert_string_equal(list[0]->name, "os");
+	assert_int_equal(list[0]->line, 3);
+	assert_int_equal(list[0]->count, 2);
+	assert_string_equal(list[1]->kind, "host");
+	assert_int_equal(list[1]->line, 0);
+}
+
+/* The bytes are the tool's: they may be long, many, and made to be shown to an administrator. */
+static void refusals_are_bounded_and_plain(void **state)
+{
+	struct refusals r = { 0 };
+	char name[600];
+
+	(void)state;
+	memset(name, 'a', sizeof(name));
+	name[0] = '"';
+	name[597] = '"';
+	name[598] = 0;
+	add_refusal(&r, "\"import\"", name, "99999999999999999999");
+	assert_int_equal(strlen(r.rows[0].name), REFUSAL_NAME_MAX - 1);
+	assert_int_equal(r.rows[0].line, 0);
+	add_refusal(&r, "\"host\"", "\"a\\u001b[2J\\u202e<b>\\u0000c\"", "-1");
+	assert_null(strpbrk(r.rows[1].name, "\x1b<>\xe2"));
+	assert_int_equal(r.rows[1].line, 0);
+	for (int i = 0; i < 100; i++) {
+		(void)snprintf(name, sizeof(name), "\"m%d\"", i);
+		add_refusal(&r, "\"import\"", name, NULL);
+	}
+	assert_int_equal(r.count, REFUSALS_MAX);
 }
 
 static struct hostcall progress(const char *json)
@@ -138,6 +205,8 @@ int main(void)
 		cmocka_unit_test(takes_what_is_known_and_refuses_the_rest),
 		cmocka_unit_test(waits_for_the_whole_frame),
 		cmocka_unit_test(refuses_a_length_over_the_ceiling_at_once),
+		cmocka_unit_test(refusals_are_counted_by_kind_and_name),
+		cmocka_unit_test(refusals_are_bounded_and_plain),
 		cmocka_unit_test(events_keep_their_order_until_acknowledged),
 		cmocka_unit_test(too_many_events_are_refused),
 		cmocka_unit_test(log_levels_are_ranked),

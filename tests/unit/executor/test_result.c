@@ -5,6 +5,7 @@
 
 #include <signal.h>
 
+typedef Mcpbox__V1__Done__Outcome outcome;
 #define OUTCOME(name) MCPBOX__V1__DONE__OUTCOME__OUTCOME_##name
 
 struct case_row {
@@ -144,6 +145,7 @@ static void each_limit_gives_its_own_text(void **state)
 		  8388608,
 		  OUTCOME(RESULT),
 		  "result limit 1 MiB exceeded (8 MiB)" },
+		{ NULL, CAUSE_THREADS, { 0 }, 0, OUTCOME(THREADS), "thread limit 64 exceeded" },
 		{ NULL, CAUSE_CANCELLED, { 0 }, 0, OUTCOME(CANCELLED), "cancelled" },
 		{ NULL, CAUSE_LOST, { 0 }, 0, OUTCOME(INTERNAL), NULL },
 		{ NULL, 0, { .how = WIRE_SIGNALED, .code = SIGSYS }, 0, OUTCOME(FORBIDDEN), NULL },
@@ -170,7 +172,8 @@ static void each_limit_gives_its_own_text(void **state)
 		  { .how = WIRE_SIGNALED, .code = SIGSEGV },
 		  0,
 		  OUTCOME(CRASH),
-		  "the process crashed (SIGSEGV)" },
+		  "the process crashed (SIGSEGV): a wild pointer, or recursion too deep in a C "
+		  "library" },
 		{ NULL,
 		  0,
 		  { .how = WIRE_EXITED, .code = 0 },
@@ -185,10 +188,149 @@ static void each_limit_gives_its_own_text(void **state)
 		  0,
 		  OUTCOME(MEMORY),
 		  "memory limit 256 MiB exceeded" },
+		{ "{\"ok\":false,\"kind\":\"files\",\"text\":\"ignored\"}",
+		  0,
+		  { 0 },
+		  0,
+		  OUTCOME(FILES),
+		  "descriptor limit 128 exceeded" },
+		{ "{\"ok\":false,\"kind\":\"threads\",\"used\":64}",
+		  0,
+		  { 0 },
+		  0,
+		  OUTCOME(THREADS),
+		  "thread limit 64 exceeded" },
+		{ "{\"ok\":false,\"kind\":\"threads\",\"used\":9}",
+		  0,
+		  { 0 },
+		  0,
+		  OUTCOME(MEMORY),
+		  "memory limit 256 MiB exceeded" },
+		{ "{\"ok\":false,\"kind\":\"scratch\"}",
+		  0,
+		  { 0 },
+		  0,
+		  OUTCOME(SCRATCH),
+		  "scratch space limit 16 MiB exceeded (16 MiB used)" },
+		{ "{\"ok\":false,\"kind\":\"inodes\"}",
+		  0,
+		  { 0 },
+		  0,
+		  OUTCOME(SCRATCH),
+		  "scratch space limit of 1024 files exceeded" },
 	};
 
 	(void)state;
 	check_rows(rows, ARRAY_LEN(rows));
+}
+
+/* Which limit, its value and what was used: what the audit says of it. */
+static void each_excess_names_limit_and_use(void **state)
+{
+	static const struct {
+		enum run_cause cause;
+		const char *frame;
+		struct wire_ended ended;
+		const char *limit;
+		uint64_t allowed, used;
+	} rows[] = {
+		{ CAUSE_TIMEOUT, NULL, { 0 }, "timeout_ms", 30000, 30012 },
+		{ CAUSE_OUTPUT, NULL, { 0 }, "output_kb", 4096, 0 },
+		{ CAUSE_RESULT, NULL, { 0 }, "result_kb", 1024, 2048 },
+		{ CAUSE_THREADS, NULL, { 0 }, "threads", 64, 80 },
+		{ 0,
+		  NULL,
+		  { .how = WIRE_SIGNALED, .code = SIGXCPU, .cpu_us = 30100000 },
+		  "cpu_ms",
+		  30000,
+		  30100 },
+		{ 0,
+		  "{\"ok\":false,\"kind\":\"memory\"}",
+		  { .memory_kb = 20480 + 204800 },
+		  "memory_mb",
+		  256,
+		  200 },
+		{ 0, "{\"ok\":false,\"kind\":\"files\"}", { 0 }, "files", 128, 128 },
+		{ 0, "{\"ok\":false,\"kind\":\"scratch\"}", { 0 }, "scratch_mb", 16, 16 },
+		{ 0,
+		  "{\"ok\":false,\"kind\":\"result\",\"used\":3276}",
+		  { 0 },
+		  "result_kb",
+		  1024,
+		  3276 },
+		{ 0,
+		  "{\"ok\":false,\"kind\":\"result\",\"used\":\"9\"}",
+		  { 0 },
+		  "result_kb",
+		  1024,
+		  0 },
+		{ CAUSE_CANCELLED, NULL, { 0 }, NULL, 0, 0 },
+		{ 0, "{\"ok\":false,\"kind\":\"tool\",\"used\":7}", { 0 }, NULL, 0, 0 },
+		{ 0, NULL, { .how = WIRE_SIGNALED, .code = SIGSYS }, NULL, 0, 0 },
+	};
+	struct capture output = CAPTURE_INIT;
+	struct job_limits limits = { .timeout_ms = 30000 };
+
+	(void)state;
+	job_limits_complete(&limits);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const char *frame = rows[i].frame;
+		struct run_facts facts = { .cause = rows[i].cause,
+					   .has_frame = frame != NULL,
+					   .frame = { frame, frame ? strlen(frame) : 0 },
+					   .frame_size = 2u << 20,
+					   .ended = rows[i].ended,
+					   .threads = 80,
+					   .base_kb = 20480,
+					   .duration_ms = 30012,
+					   .limits = &limits,
+					   .output = &output };
+		struct result r = RESULT_INIT;
+
+		result_judge(&facts, &r);
+		if (rows[i].limit)
+			assert_string_equal(r.excess.limit, rows[i].limit);
+		else
+			assert_null(r.excess.limit);
+		assert_int_equal(r.excess.allowed, rows[i].allowed);
+		assert_int_equal(r.excess.used, rows[i].used);
+		result_done(&r);
+	}
+	capture_done(&output);
+}
+
+/* C code that gets no memory crashes instead of saying so. */
+static void a_crash_at_the_memory_limit_is_the_limit(void **state)
+{
+	static const struct {
+		uint64_t memory_kb;
+		outcome outcome;
+		const char *error;
+	} rows[] = {
+		{ 20480 + 250 * 1024, OUTCOME(MEMORY),
+		  "memory limit 256 MiB exceeded (250 MiB used)" },
+		{ 20480 + 100 * 1024, OUTCOME(CRASH), "the process crashed (SIGABRT)" },
+	};
+	struct capture output = CAPTURE_INIT;
+	struct job_limits limits = { 0 };
+
+	(void)state;
+	job_limits_complete(&limits);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct run_facts facts = { .ended = { .how = WIRE_SIGNALED,
+						      .code = SIGABRT,
+						      .memory_kb = rows[i].memory_kb },
+					   .base_kb = 20480,
+					   .limits = &limits,
+					   .output = &output };
+		struct result r = RESULT_INIT;
+
+		result_judge(&facts, &r);
+		assert_int_equal(r.outcome, rows[i].outcome);
+		assert_string_equal(buf_str(&r.error_text), rows[i].error);
+		result_done(&r);
+	}
+	capture_done(&output);
 }
 
 static void tool_error_shows_exactly_its_text(void **state)
@@ -315,6 +457,8 @@ int main(void)
 		cmocka_unit_test(takes_content_that_mcp_knows),
 		cmocka_unit_test(refuses_frames_that_are_no_answer),
 		cmocka_unit_test(each_limit_gives_its_own_text),
+		cmocka_unit_test(each_excess_names_limit_and_use),
+		cmocka_unit_test(a_crash_at_the_memory_limit_is_the_limit),
 		cmocka_unit_test(tool_error_shows_exactly_its_text),
 		cmocka_unit_test(other_errors_show_output_and_detail),
 		cmocka_unit_test(structured_value_keeps_every_digit),

@@ -120,13 +120,21 @@ static void floor_names_the_missing_layer(void **state)
 static void layers_are_reported_by_name(void **state)
 {
 	struct wire_ready ready = { .layers = LAYER_SECCOMP | LAYER_LANDLOCK, .landlock_abi = 4 };
-	struct buf b = BUF_INIT(1024);
+	struct buf b = BUF_INIT(8192);
 
 	(void)state;
 	layers_add_json(&ready, &b);
 	assert_string_equal(buf_str(&b),
 			    "{\"seccomp\":true,\"landlock\":4,\"userns\":false,\"pidns\":false,"
 			    "\"mountns\":false,\"netns\":false,\"cgroup\":false}");
+	buf_clear(&b);
+	layers_add_missing_json(&ready, &b);
+	assert_non_null(strstr(buf_str(&b), "\"netns\":\""));
+	assert_null(strstr(buf_str(&b), "\"landlock\":"));
+	ready.layers |= LAYER_NAMESPACES | LAYER_CGROUP;
+	buf_clear(&b);
+	layers_add_missing_json(&ready, &b);
+	assert_string_equal(buf_str(&b), "{}");
 	buf_done(&b);
 }
 

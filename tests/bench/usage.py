@@ -1,0 +1,68 @@
+"""What processes use, read from /proc."""
+
+import os
+from pathlib import Path
+
+TICK_US = 1_000_000 // os.sysconf("SC_CLK_TCK")
+
+
+def processes():
+    """Every live process: pid -> (parent, name, processor time in us, its dead and waited-for children's included)."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            name, rest = (entry / "stat").read_text().split("(", 1)[1].rsplit(")", 1)
+        except OSError:
+            continue  # it ended meanwhile
+        fields = rest.split()
+        found[int(entry.name)] = (int(fields[1]), name, sum(int(ticks) for ticks in fields[11:15]) * TICK_US)
+    return found
+
+
+def family(all_processes, root):
+    """root and its descendants."""
+    own = {root}
+    size = 0
+    while size != len(own):
+        size = len(own)
+        own |= {pid for pid, (parent, _, _) in all_processes.items() if parent in own}
+    return own & all_processes.keys()
+
+
+class Usage:
+    """with Usage({name: pid}) as u: ...; u.used_us: name -> processor time of that process and its descendants."""
+
+    def __init__(self, pids):
+        self.pids, self.used_us = pids, {}
+
+    def _read(self):
+        now = processes()
+        return {name: sum(now[pid][2] for pid in family(now, root)) for name, root in self.pids.items() if root in now}
+
+    def __enter__(self):
+        self.before = self._read()
+        return self
+
+    def __exit__(self, *_):
+        self.used_us = {name: max(0, us - self.before.get(name, 0)) for name, us in self._read().items()}
+
+
+def private_kb(pid):
+    with open(f"/proc/{pid}/smaps_rollup", encoding="utf-8") as f:
+        return sum(int(line.split()[1]) for line in f if line.startswith(("Private_Clean:", "Private_Dirty:")))
+
+
+def waiting_calls(executor):
+    """Private memory of each process that waits for a call: those that a process forked which is a worker itself
+    and not the supervisor's own child."""
+    now = processes()
+    workers = [pid for pid in family(now, executor) if now[pid][1].startswith("mcpbox-call")]
+    found = []
+    for pid in workers:
+        try:
+            found.append(private_kb(pid))
+        except OSError:
+            continue  # it has just served its call
+    return sorted(found)
