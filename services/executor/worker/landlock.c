@@ -51,28 +51,31 @@ int landlock_probe(void)
 	return abi < 0 ? 0 : (int)abi;
 }
 
-int landlock_open(struct landlock *l, const struct paths *paths)
+static int make_ruleset(const struct landlock *l, uint64_t handled)
 {
-	l->count = 0;
-	for (size_t i = 0; i < paths->count; i++) {
-		int fd = open(paths->rows[i].path, O_PATH | O_CLOEXEC);
+	struct ruleset_attr attr = {
+		.handled_access_fs = handled,
+		.handled_access_net = l->abi >= 4 ? NET_BIND_CONNECT_TCP : 0,
+		.scoped = l->abi >= 6 ? SCOPE_ABSTRACT_SOCKET_AND_SIGNAL : 0,
+	};
+	size_t size = l->abi >= 6 ? sizeof(attr) : l->abi >= 4 ? 16 : 8;
+	int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, size, 0);
 
-		if (fd < 0)
-			return -errno;
-		/* Above the numbers that a call process gives to its own descriptors. */
-		l->fds[l->count] = fcntl(fd, F_DUPFD_CLOEXEC, LANDLOCK_FD_FIRST);
-		close(fd);
-		if (l->fds[l->count] < 0)
-			return -errno;
-		l->kinds[l->count++] = paths->rows[i].kind;
-	}
-	return 0;
+	return ruleset < 0 ? -errno : ruleset;
 }
 
-void landlock_close(const struct landlock *l)
+int landlock_open(struct landlock *l, const struct paths *paths)
 {
-	for (size_t i = 0; i < l->count; i++)
-		close(l->fds[i]);
+	for (l->count = 0; l->count < paths->count; l->count++) {
+		const struct path_row *row = &paths->rows[l->count];
+
+		l->fds[l->count] = open(row->path, O_PATH | O_CLOEXEC);
+		l->kinds[l->count] = row->kind;
+		if (l->fds[l->count] < 0)
+			return -errno;
+	}
+	l->apart = l->abi >= 6 ? make_ruleset(l, 0) : -1;
+	return l->apart < -1 ? l->apart : 0;
 }
 
 static int add_rule(int ruleset, int fd, uint64_t rights)
@@ -104,21 +107,24 @@ static int add_rules(const struct landlock *l, int ruleset, const char *scratch)
 	return r;
 }
 
-int landlock_restrict(const struct landlock *l, const char *scratch)
+int landlock_make(const struct landlock *l, const char *scratch)
 {
-	struct ruleset_attr attr = {
-		.handled_access_fs = handled_fs(l->abi),
-		.handled_access_net = l->abi >= 4 ? NET_BIND_CONNECT_TCP : 0,
-		.scoped = l->abi >= 6 ? SCOPE_ABSTRACT_SOCKET_AND_SIGNAL : 0,
-	};
-	size_t size = l->abi >= 6 ? sizeof(attr) : l->abi >= 4 ? 16 : 8;
-	int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, size, 0), r;
+	int ruleset = make_ruleset(l, handled_fs(l->abi)), r;
 
 	if (ruleset < 0)
-		return -errno;
+		return ruleset;
 	r = add_rules(l, ruleset, scratch);
-	if (r == 0 &&
-	    syscall(SYS_landlock_restrict_self, ruleset, l->abi >= 7 ? RESTRICT_LOG_OFF : 0) < 0)
+	if (r == 0)
+		return ruleset;
+	close(ruleset);
+	return r;
+}
+
+int landlock_restrict(const struct landlock *l, int ruleset)
+{
+	int r = 0;
+
+	if (syscall(SYS_landlock_restrict_self, ruleset, l->abi >= 7 ? RESTRICT_LOG_OFF : 0) < 0)
 		r = -errno;
 	close(ruleset);
 	return r;

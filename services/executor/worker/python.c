@@ -4,11 +4,13 @@
 #include "python.h"
 #include "python_version.h"
 
-#include <stdbool.h>
+#include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
-static PyObject
-	*run_job; /* mcpbox_runtime.call.run; a reference of our own, so that no tool replaces it */
+/* References of our own to mcpbox_runtime.call, so that no tool replaces them. */
+static PyObject *bind_tool, *prepare_call, *run_call;
+static PyObject *call_bytes, *answer_bytes; /* of the call that is being served */
 
 static int append_path(PyConfig *config, const char *path)
 {
@@ -72,8 +74,10 @@ static int call_preload(PyObject *module, bool with_http)
 	if (!done)
 		return -1;
 	Py_DECREF(done);
-	run_job = PyObject_GetAttrString(module, "run");
-	return run_job ? 0 : -1;
+	bind_tool = PyObject_GetAttrString(module, "bind");
+	prepare_call = PyObject_GetAttrString(module, "prepare");
+	run_call = PyObject_GetAttrString(module, "run");
+	return bind_tool && prepare_call && run_call ? 0 : -1;
 }
 
 int python_start(const struct wire_config *config, const char **ret_step)
@@ -95,6 +99,46 @@ int python_start(const struct wire_config *config, const char **ret_step)
 		PyErr_Print();
 	Py_DECREF(module);
 	return r;
+}
+
+static int call_and_forget(PyObject *result)
+{
+	if (!result) {
+		PyErr_Print();
+		return -1;
+	}
+	Py_DECREF(result);
+	return 0;
+}
+
+int python_bind(const uint8_t *payload, size_t len)
+{
+	return call_and_forget(
+		PyObject_CallFunction(bind_tool, "y#", (const char *)payload, (Py_ssize_t)len));
+}
+
+/* In os.environ, which calls putenv() as well. */
+static int set_environment(const char *name, const char *value)
+{
+	PyObject *os = PyImport_ImportModule("os");
+	PyObject *environment = os ? PyObject_GetAttrString(os, "environ") : NULL;
+	PyObject *text = environment ? PyUnicode_DecodeFSDefault(value) : NULL;
+	int r = text ? PyMapping_SetItemString(environment, name, text) : -1;
+
+	Py_XDECREF(text);
+	Py_XDECREF(environment);
+	Py_XDECREF(os);
+	return r;
+}
+
+int python_prepare(bool has_scratch)
+{
+	char here[PATH_MAX];
+
+	if (has_scratch && (!getcwd(here, sizeof(here)) || set_environment("HOME", here) < 0 ||
+			    set_environment("TMPDIR", here) < 0))
+		return -1;
+	return call_and_forget(PyObject_CallNoArgs(prepare_call));
 }
 
 void python_before_fork(void)
@@ -124,13 +168,20 @@ static const char *last_words(size_t *ret_len)
 	return text;
 }
 
-const char *python_run(const uint8_t *payload, size_t len, size_t *ret_len)
+uint8_t *python_call_room(size_t len)
 {
-	PyObject *answer =
-		PyObject_CallFunction(run_job, "y#", (const char *)payload, (Py_ssize_t)len);
+	Py_CLEAR(answer_bytes);
+	Py_CLEAR(call_bytes);
+	call_bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)len);
+	PyErr_Clear();
+	return call_bytes ? (uint8_t *)PyBytes_AS_STRING(call_bytes) : NULL;
+}
 
-	if (!answer || !PyBytes_Check(answer))
+const char *python_run_call(size_t *ret_len)
+{
+	answer_bytes = PyObject_CallOneArg(run_call, call_bytes);
+	if (!answer_bytes || !PyBytes_Check(answer_bytes))
 		return last_words(ret_len);
-	*ret_len = (size_t)PyBytes_GET_SIZE(answer);
-	return PyBytes_AS_STRING(answer);
+	*ret_len = (size_t)PyBytes_GET_SIZE(answer_bytes);
+	return PyBytes_AS_STRING(answer_bytes);
 }

@@ -2,6 +2,7 @@
  * code). */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "../wire.h"
@@ -10,10 +11,20 @@
  * -1 with *ret_step naming what failed; the reason is on stderr. */
 int python_start(const struct wire_config *config, const char **ret_step);
 
+/* Imports what a tool's source imports and compiles it; runs nothing of it.  What is wrong with it
+ * is kept for the calls.  payload: JSON (job.h), borrowed.  Returns 0 or -1. */
+int python_bind(const uint8_t *payload, size_t len);
+
 /* Around fork(): CPython's own book-keeping.  Before and the two after always in pairs. */
 void python_before_fork(void);
 void python_after_fork_parent(void);
 void python_after_fork_child(void);
 
-/* Runs one job; returns the answer, never NULL (borrowed, for the life of the process). */
-const char *python_run(const uint8_t *payload, size_t len, size_t *ret_len);
+/* In a call process, ahead of its call.  has_scratch: the working directory is HOME and TMPDIR.
+ * Returns 0 or -1. */
+int python_prepare(bool has_scratch);
+/* Room for the JSON of the next call, or NULL without memory; to be filled before python_run_call().
+ */
+uint8_t *python_call_room(size_t len);
+/* Runs the call; returns the answer, never NULL (borrowed, until the next python_call_room()). */
+const char *python_run_call(size_t *ret_len);

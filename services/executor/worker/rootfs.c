@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include "scratch.h"
 
 #define STAGE_DIR "/tmp" /* exists on every host; covered only inside our own namespace */
 
@@ -85,7 +86,18 @@ static int place_all(const struct paths *paths, const int *trees)
 		if (r < 0)
 			return r;
 	}
-	return mkdir("." SCRATCH_DIR, 0700) < 0 ? -errno : 0;
+	return 0;
+}
+
+/* Where init makes a directory for each slot, when the root is read-only.  Only these directories
+ * are ever in it. */
+static int make_scratch_dir(void)
+{
+	if (mkdir("." SCRATCH_DIR, 0700) < 0 ||
+	    mount("slots", "." SCRATCH_DIR, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME,
+		  "size=4k,nr_inodes=1024,mode=711") < 0)
+		return -errno;
+	return 0;
 }
 
 /* The working directory becomes the root; the old root goes.  pivot_root(".", ".") stacks the old
@@ -126,19 +138,11 @@ int rootfs_enter(const struct paths *paths, const char **ret_what)
 	r = place_all(paths, trees);
 	if (r < 0)
 		return r;
+	*ret_what = "place for scratch";
+	r = make_scratch_dir();
+	if (r < 0)
+		return r;
 	*ret_what = "change the root";
 	r = pivot_here();
 	return r < 0 ? r : make_root_read_only();
-}
-
-int rootfs_mount_scratch(uint32_t size_mb)
-{
-	char options[64];
-
-	/* Without a bound on inodes 200,000 of them fit into 64 MB. */
-	(void)snprintf(options, sizeof(options), "size=%um,nr_inodes=1024,mode=700", size_mb);
-	if (mount("scratch", SCRATCH_DIR, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options) < 0 ||
-	    chdir(SCRATCH_DIR) < 0)
-		return -errno;
-	return 0;
 }

@@ -9,7 +9,9 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -17,8 +19,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Stands for the pid that is not known yet; patched by filter_load(). */
+/* Stands for the pid that is not known yet; patched by filter_load_call(). */
 #define OWN_PID 0x7ab5c0deu
+/* Stands for the lowest address of the main thread's stack; replaced when a row is added. */
+#define STACK_LOW 0x7ab57ac10000ull
 
 enum answer {
 	ALLOW,
@@ -28,9 +32,18 @@ enum answer {
 	KILL,      /* no honest use; ends the process with SIGSYS */
 };
 
+/* Whose filter a row belongs to; the kernel takes the stricter answer of the two. */
+enum stage {
+	ALL,    /* the zygote's, which its calls inherit */
+	ZYGOTE, /* there too, but only for forking and confining calls ... */
+	CALL,   /* ... which this takes away: in the second filter */
+	SIGNAL, /* as ZYGOTE, where something else keeps its signals inside; else refused */
+};
+
 #define CONDITIONS_MAX 2
 struct row {
 	const char *name;
+	enum stage stage;
 	enum answer answer;
 	bool takes_path;
 	unsigned count;
@@ -38,37 +51,53 @@ struct row {
 };
 
 /* Shapes of rows. */
-#define ONLY_NR(n, answer)               \
-	{                                \
-		(n), (answer), false, 0, \
-		{                        \
-			{                \
-				0        \
-			}                \
-		}                        \
+#define STAGED(n, stage, answer)                  \
+	{                                         \
+		(n), (stage), (answer), false, 0, \
+		{                                 \
+			{                         \
+				0                 \
+			}                         \
+		}                                 \
 	}
-#define WITH_PATH(n)                 \
-	{                            \
-		(n), ALLOW, true, 0, \
-		{                    \
-			{            \
-				0    \
-			}            \
-		}                    \
+#define STAGED_IF(n, stage, answer, a)            \
+	{                                         \
+		(n), (stage), (answer), false, 1, \
+		{                                 \
+			a                         \
+		}                                 \
 	}
-#define IF(n, answer, a)                 \
-	{                                \
-		(n), (answer), false, 1, \
-		{                        \
-			a                \
-		}                        \
+#define STAGED_IF2(n, stage, answer, a, b)        \
+	{                                         \
+		(n), (stage), (answer), false, 2, \
+		{                                 \
+			a, b                      \
+		}                                 \
 	}
-#define IF2(n, answer, a, b)             \
-	{                                \
-		(n), (answer), false, 2, \
-		{                        \
-			a, b             \
-		}                        \
+#define ONLY_NR(n, answer) STAGED(n, ALL, answer)
+/* Not by way of the two above: their last arguments would be taken apart. */
+#define IF(n, answer, a)                      \
+	{                                     \
+		(n), ALL, (answer), false, 1, \
+		{                             \
+			a                     \
+		}                             \
+	}
+#define IF2(n, answer, a, b)                  \
+	{                                     \
+		(n), ALL, (answer), false, 2, \
+		{                             \
+			a, b                  \
+		}                             \
+	}
+#define WITH_PATH(n)                      \
+	{                                 \
+		(n), ALL, ALLOW, true, 0, \
+		{                         \
+			{                 \
+				0         \
+			}                 \
+		}                         \
 	}
 #define EQ(arg, v)                                       \
 	{                                                \
@@ -77,6 +106,14 @@ struct row {
 #define NOT(arg, v)                                      \
 	{                                                \
 		(arg), SCMP_CMP_NE, (scmp_datum_t)(v), 0 \
+	}
+#define BELOW(arg, v)                                    \
+	{                                                \
+		(arg), SCMP_CMP_LT, (scmp_datum_t)(v), 0 \
+	}
+#define FROM(arg, v)                                     \
+	{                                                \
+		(arg), SCMP_CMP_GE, (scmp_datum_t)(v), 0 \
 	}
 #define BITS(arg, mask, v)                                                         \
 	{                                                                          \
@@ -88,6 +125,8 @@ struct row {
 #define THREAD_FLAGS                                                                        \
 	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | \
 	 CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
+/* And what its fork() asks for. */
+#define FORK_FLAGS      (CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD)
 #define FUTEX_OP_MASK   (~(uint64_t)(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME))
 #define PR_SET_VMA_     0x53564d41 /* names of anonymous memory, glibc 2.39 */
 #define MAP_SHARED_ANON (MAP_SHARED | MAP_ANONYMOUS)
@@ -188,7 +227,9 @@ static const struct row rows[] = {
 	   stack (RLIMIT_DATA does not count those) */
 	ONLY_NR("brk", ALLOW),
 	ONLY_NR("munmap", ALLOW),
-	ONLY_NR("mremap", ALLOW),
+	/* A piece of the main stack that is moved away keeps growing uncounted. */
+	IF("mremap", ALLOW, BELOW(0, STACK_LOW)),
+	IF("mremap", NO_MEMORY, FROM(0, STACK_LOW)),
 	ONLY_NR("msync", ALLOW),
 	ONLY_NR("mincore", ALLOW),
 	IF2("mmap", ALLOW, BITS(2, PROT_EXEC, 0), BITS(3, MAP_ANONYMOUS | MAP_GROWSDOWN, 0)),
@@ -216,7 +257,8 @@ static const struct row rows[] = {
 
 	/* threads of the own process and their locks (no priority inheritance) */
 	IF("clone", ALLOW, EQ(0, THREAD_FLAGS)),
-	IF("clone", REFUSE, NOT(0, THREAD_FLAGS)),
+	STAGED_IF("clone", ZYGOTE, ALLOW, EQ(0, FORK_FLAGS)),
+	STAGED_IF("clone", CALL, REFUSE, NOT(0, THREAD_FLAGS)),
 	ONLY_NR("clone3", ABSENT), /* its flags cannot be read here; glibc falls back to clone */
 	IF("futex", ALLOW, BITS(1, FUTEX_OP_MASK, FUTEX_WAIT)),
 	IF("futex", ALLOW, BITS(1, FUTEX_OP_MASK, FUTEX_WAKE)),
@@ -248,10 +290,10 @@ static const struct row rows[] = {
 	ONLY_NR("rt_sigsuspend", ALLOW),
 	ONLY_NR("rt_sigtimedwait", ALLOW),
 	ONLY_NR("sigaltstack", ALLOW),
-	IF("kill", ALLOW, EQ(0, OWN_PID)),
-	IF("kill", REFUSE, NOT(0, OWN_PID)),
-	IF("tgkill", ALLOW, EQ(0, OWN_PID)),
-	IF("tgkill", REFUSE, NOT(0, OWN_PID)),
+	STAGED("kill", SIGNAL, ALLOW),
+	STAGED_IF("kill", CALL, REFUSE, NOT(0, OWN_PID)),
+	STAGED("tgkill", SIGNAL, ALLOW),
+	STAGED_IF("tgkill", CALL, REFUSE, NOT(0, OWN_PID)),
 	ONLY_NR("tkill", REFUSE),
 	ONLY_NR("rt_sigqueueinfo", REFUSE),
 	ONLY_NR("rt_tgsigqueueinfo", ABSENT),
@@ -285,10 +327,15 @@ static const struct row rows[] = {
 	ONLY_NR("clock_getres", ALLOW),
 	ONLY_NR("arch_prctl", REFUSE),
 	IF2("prlimit64", ALLOW, EQ(0, 0), EQ(2, 0)),
-	IF("prlimit64", REFUSE, NOT(2, 0)),
+	STAGED_IF2("prlimit64", ZYGOTE, ALLOW, EQ(0, 0), NOT(2, 0)),
+	STAGED_IF("prlimit64", CALL, REFUSE, NOT(2, 0)),
 	IF("prctl", ALLOW, EQ(0, PR_SET_NAME)),
 	IF("prctl", ALLOW, EQ(0, PR_GET_NAME)),
 	IF("prctl", ALLOW, EQ(0, PR_SET_VMA_)),
+	STAGED_IF("prctl", ZYGOTE, ALLOW, EQ(0, PR_SET_PDEATHSIG)),
+	STAGED_IF("prctl", CALL, ABSENT, EQ(0, PR_SET_PDEATHSIG)),
+	STAGED_IF2("prctl", ZYGOTE, ALLOW, EQ(0, PR_SET_DUMPABLE), EQ(1, 0)),
+	STAGED_IF("prctl", CALL, ABSENT, EQ(0, PR_SET_DUMPABLE)),
 
 	/* sockets: only ones that were given, and connected pairs of streams (datagram pairs can be
 	 * addressed to any named socket) */
@@ -344,7 +391,6 @@ static const struct row rows[] = {
 	ONLY_NR("vfork", REFUSE),
 	ONLY_NR("execve", REFUSE),
 	ONLY_NR("execveat", REFUSE),
-	ONLY_NR("wait4", REFUSE),
 	ONLY_NR("waitid", REFUSE),
 	ONLY_NR("memfd_create", REFUSE),
 	ONLY_NR("memfd_secret", REFUSE),
@@ -362,8 +408,6 @@ static const struct row rows[] = {
 	ONLY_NR("setgroups", REFUSE),
 	ONLY_NR("setfsuid", REFUSE),
 	ONLY_NR("setfsgid", REFUSE),
-	ONLY_NR("capset", REFUSE),
-	ONLY_NR("setsid", REFUSE),
 	ONLY_NR("setpgid", REFUSE),
 	ONLY_NR("setrlimit", REFUSE),
 	ONLY_NR("setpriority", REFUSE),
@@ -398,11 +442,6 @@ static const struct row rows[] = {
 	ONLY_NR("lsetxattr", REFUSE),
 	ONLY_NR("fsetxattr", REFUSE),
 	ONLY_NR("removexattr", REFUSE),
-	ONLY_NR("landlock_create_ruleset", REFUSE),
-	ONLY_NR("landlock_add_rule", REFUSE),
-	ONLY_NR("landlock_restrict_self", REFUSE),
-	ONLY_NR("seccomp", REFUSE),
-	ONLY_NR("pidfd_open", REFUSE),
 	ONLY_NR("io_setup", REFUSE),
 	ONLY_NR("splice", REFUSE),
 	ONLY_NR("tee", REFUSE),
@@ -414,6 +453,27 @@ static const struct row rows[] = {
 	ONLY_NR("signalfd", REFUSE),
 	ONLY_NR("signalfd4", REFUSE),
 	ONLY_NR("name_to_handle_at", REFUSE),
+
+	/* what it takes to fork a call, to confine it and to see it end */
+	STAGED("wait4", ZYGOTE, ALLOW),
+	STAGED("wait4", CALL, REFUSE),
+	STAGED("pidfd_open", ZYGOTE, ALLOW),
+	STAGED("pidfd_open", CALL, REFUSE),
+	STAGED("setsid", ZYGOTE, ALLOW),
+	STAGED("setsid", CALL, REFUSE),
+	STAGED("capset", ZYGOTE, ALLOW),
+	STAGED("capset", CALL, REFUSE),
+	STAGED("landlock_create_ruleset", ZYGOTE, ALLOW),
+	STAGED("landlock_create_ruleset", CALL, REFUSE),
+	STAGED("landlock_add_rule", ZYGOTE, ALLOW),
+	STAGED("landlock_add_rule", CALL, REFUSE),
+	STAGED("landlock_restrict_self", ZYGOTE, ALLOW),
+	STAGED("landlock_restrict_self", CALL, REFUSE),
+	STAGED("seccomp", ZYGOTE, ALLOW),
+	STAGED("seccomp", CALL, REFUSE),
+	STAGED_IF("unshare", ZYGOTE, ALLOW, EQ(0, CLONE_NEWUSER)),
+	STAGED_IF("unshare", ALL, KILL, NOT(0, CLONE_NEWUSER)),
+	STAGED("unshare", CALL, KILL),
 
 	/* libraries fall back without it */
 	ONLY_NR("io_uring_setup", ABSENT),
@@ -442,7 +502,6 @@ static const struct row rows[] = {
 	ONLY_NR("open_tree", KILL),
 	ONLY_NR("move_mount", KILL),
 	ONLY_NR("mount_setattr", KILL),
-	ONLY_NR("unshare", KILL),
 	ONLY_NR("setns", KILL),
 	ONLY_NR("init_module", KILL),
 	ONLY_NR("finit_module", KILL),
@@ -469,9 +528,16 @@ static const struct row rows[] = {
 	ONLY_NR("io_uring_register", KILL),
 };
 
-static uint32_t action_of(const struct row *row, bool without_files)
+/* What a filter answers to calls without a row, and which rows it takes. */
+struct plan {
+	uint32_t otherwise;
+	bool is_second;
+	const struct filter_options *options;
+};
+
+static uint32_t action_of(const struct row *row, const struct filter_options *o)
 {
-	if (row->takes_path && without_files)
+	if ((row->takes_path && o->without_files) || (row->stage == SIGNAL && o->without_signal))
 		return SCMP_ACT_ERRNO(EPERM);
 	switch (row->answer) {
 	case ALLOW:
@@ -488,20 +554,32 @@ static uint32_t action_of(const struct row *row, bool without_files)
 	return SCMP_ACT_ERRNO(ENOSYS);
 }
 
-static int add_row(scmp_filter_ctx ctx, const struct row *row, bool without_files)
+/* RLIMIT_STACK lets it grow to 8 MiB; what mmap gives begins 128 MiB lower at the least. */
+static uint64_t lowest_stack_address(void)
 {
-	uint32_t action = action_of(row, without_files);
+	return (uint64_t)(uintptr_t)__builtin_frame_address(0) - (uint64_t)16 * 1024 * 1024;
+}
+
+static int add_row(scmp_filter_ctx ctx, const struct row *row, const struct plan *plan)
+{
+	struct scmp_arg_cmp when[CONDITIONS_MAX];
+	uint32_t action = action_of(row, plan->options);
 	int nr = seccomp_syscall_resolve_name(row->name);
 
 	if (nr == __NR_SCMP_ERROR)
 		return -ENOENT;
-	if (action ==
-	    SCMP_ACT_ERRNO(ENOSYS)) /* the default; libseccomp refuses rows that repeat it */
+	/* libseccomp refuses rows that repeat the default */
+	if ((row->stage == CALL) != plan->is_second || action == plan->otherwise)
 		return 0;
-	return seccomp_rule_add_array(ctx, action, nr, row->count, row->when);
+	memcpy(when, row->when, sizeof(when));
+	for (unsigned i = 0; i < row->count; i++) {
+		if (when[i].datum_a == STACK_LOW)
+			when[i].datum_a = lowest_stack_address();
+	}
+	return seccomp_rule_add_array(ctx, action, nr, row->count, when);
 }
 
-static int fill(scmp_filter_ctx ctx, bool without_files, const char **ret_what)
+static int fill(scmp_filter_ctx ctx, const struct plan *plan, const char **ret_what)
 {
 	int r;
 
@@ -514,7 +592,7 @@ static int fill(scmp_filter_ctx ctx, bool without_files, const char **ret_what)
 		r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	for (size_t i = 0; r == 0 && i < sizeof(rows) / sizeof(rows[0]); i++) {
 		*ret_what = rows[i].name;
-		r = add_row(ctx, &rows[i], without_files);
+		r = add_row(ctx, &rows[i], plan);
 	}
 	return r;
 }
@@ -541,14 +619,14 @@ static int export_program(scmp_filter_ctx ctx, struct filter *ret)
 	return r;
 }
 
-int filter_build(bool without_files, struct filter *ret, const char **ret_what)
+static int build(const struct plan *plan, struct filter *ret, const char **ret_what)
 {
-	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
+	scmp_filter_ctx ctx = seccomp_init(plan->otherwise);
 	int r;
 
 	if (!ctx)
 		return -ENOMEM;
-	r = fill(ctx, without_files, ret_what);
+	r = fill(ctx, plan, ret_what);
 	if (r == 0) {
 		*ret_what = "filter export";
 		r = export_program(ctx, ret);
@@ -557,18 +635,34 @@ int filter_build(bool without_files, struct filter *ret, const char **ret_what)
 	return r;
 }
 
-int filter_load(struct filter *s, pid_t own_pid)
+int filter_build_zygote(const struct filter_options *o, struct filter *ret, const char **ret_what)
 {
-	struct sock_fprog prog = { .len = (unsigned short)s->count, .filter = s->program };
+	return build(&(struct plan){ .otherwise = SCMP_ACT_ERRNO(ENOSYS), .options = o }, ret,
+		     ret_what);
+}
+
+int filter_build_call(const struct filter_options *o, struct filter *ret, const char **ret_what)
+{
+	return build(&(struct plan){ .otherwise = SCMP_ACT_ALLOW, .is_second = true, .options = o },
+		     ret, ret_what);
+}
+
+int filter_load(const struct filter *f)
+{
+	struct sock_fprog prog = { .len = (unsigned short)f->count, .filter = f->program };
+
+	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) < 0 ? -errno : 0;
+}
+
+int filter_load_call(struct filter *f, pid_t own_pid)
+{
 	unsigned patched = 0;
 
-	for (size_t i = 0; i < s->count; i++) {
-		if (BPF_CLASS(s->program[i].code) == BPF_JMP && s->program[i].k == OWN_PID) {
-			s->program[i].k = (uint32_t)own_pid;
+	for (size_t i = 0; i < f->count; i++) {
+		if (BPF_CLASS(f->program[i].code) == BPF_JMP && f->program[i].k == OWN_PID) {
+			f->program[i].k = (uint32_t)own_pid;
 			patched++;
 		}
 	}
-	if (patched == 0)
-		return -EPROTO;
-	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) < 0 ? -errno : 0;
+	return patched == 0 ? -EPROTO : filter_load(f);
 }

@@ -2,32 +2,31 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "../wire_io.h"
+#include "call.h"
 #include "confine.h"
 #include "python.h"
 
-#define JOBS_MAX    512
-#define PAYLOAD_MAX ((size_t)8 * 1024 * 1024)
-
+/* A call process, from its fork until it is reaped. */
 struct job {
 	pid_t pid; /* 0: free */
 	uint64_t number;
+	int slot; /* of the scratch; -1: none */
 };
 
 struct zygote {
 	struct worker *w;
 	int children; /* signalfd of SIGCHLD */
-	struct job jobs[JOBS_MAX];
+	struct job jobs[SCRATCH_SLOTS];
 };
+
+static struct zygote zygote; /* too large for a stack frame */
 
 static int report(struct zygote *z, const struct wire_message *m, const int *fds, size_t count)
 {
@@ -41,137 +40,79 @@ static int report_ended(struct zygote *z, const struct wire_ended *ended)
 	return report(z, &m, NULL, 0);
 }
 
-/* ---- in the call process ---- */
-
-static uint8_t *read_payload(size_t *ret_len)
-{
-	uint8_t *data = NULL;
-	size_t len = 0, room = 0;
-
-	for (;;) {
-		ssize_t n;
-
-		if (len == room) {
-			room = room ? room * 2 : 16384;
-			data = room > PAYLOAD_MAX ? NULL : realloc(data, room);
-			if (!data)
-				_exit(CONFINE_EXIT - 1);
-		}
-		n = pread(CALL_FD_PAYLOAD, data + len, room - len, (off_t)len);
-		if (n < 0)
-			_exit(CONFINE_EXIT - 1);
-		if (n == 0)
-			break;
-		len += (size_t)n;
-	}
-	close(CALL_FD_PAYLOAD);
-	*ret_len = len;
-	return data;
-}
-
-static void write_all(const void *data, size_t len)
-{
-	const uint8_t *at = data;
-
-	while (len > 0) {
-		ssize_t n = write(CALL_FD_RESULT, at, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return; /* the tool closed it: its own answer is lost */
-		at += n;
-		len -= (size_t)n;
-	}
-}
-
-/* The answer leaves from here, not from Python: a tool may have replaced os.write and json. */
-static void write_answer(const char *answer, size_t len)
-{
-	uint8_t head[4];
-
-	for (int i = 0; i < 4; i++)
-		head[i] = (uint8_t)(len >> (8 * i));
-	write_all(head, sizeof(head));
-	write_all(answer, len);
-}
-
-static void run_call(struct worker *w, const struct wire_job *job, const int *fds)
-{
-	uint8_t *payload;
-	size_t payload_len, answer_len;
-	const char *answer;
-
-	confine_call(w, job, fds);
-	payload = read_payload(&payload_len);
-	answer = python_run(payload, payload_len, &answer_len);
-	write_answer(answer, answer_len);
-	_exit(0); /* never Py_Finalize: it takes long and runs tool code */
-}
-
-/* ---- in the zygote ---- */
-
 static struct job *find_job(struct zygote *z, pid_t pid)
 {
-	for (size_t i = 0; i < JOBS_MAX; i++) {
+	for (size_t i = 0; i < SCRATCH_SLOTS; i++) {
 		if (z->jobs[i].pid == pid)
 			return &z->jobs[i];
 	}
 	return NULL;
 }
 
-/* The next child is pid 1 of a new namespace.  Going back first: a second unshare without it gives
- * EINVAL. */
-static int fresh_pid_namespace(const struct worker *w)
+static bool wants_scratch(const struct worker *w)
 {
-	if (!w->has_namespaces)
-		return 0;
-	if (setns(w->self_pidfd, CLONE_NEWPID) < 0 || unshare(CLONE_NEWPID) < 0)
-		return -errno;
-	return 0;
+	return w->has_scratch && w->tool.scratch_mb > 0;
 }
 
-static pid_t fork_call(struct zygote *z, const struct wire_job *job, const int *fds)
+static void be_call(struct worker *w, const int *fds, int slot)
 {
-	int r = fresh_pid_namespace(z->w);
-	pid_t pid;
+	confine_call(w, fds, slot);
+	call_serve(slot >= 0, (w->tool.flags & TOOL_WARM) != 0);
+}
 
-	if (r < 0)
-		return r;
+static pid_t fork_call(struct worker *w, const int *fds, int slot)
+{
+	pid_t pid;
+	int e;
+
 	python_before_fork();
 	pid = fork();
 	if (pid == 0)
-		run_call(z->w, job, fds);
-	r = errno;
+		be_call(w, fds, slot);
+	e = errno;
 	python_after_fork_parent();
-	return pid < 0 ? -r : pid;
+	return pid < 0 ? -e : pid;
 }
 
-static int start_job(struct zygote *z, const struct wire_job *job, const int *fds)
+/* Returns 0, or -errno: nothing runs then. */
+static int start_process(struct zygote *z, struct job *job, const int *fds)
 {
-	struct job *slot = find_job(z, 0);
-	pid_t pid = slot ? fork_call(z, job, fds) : -EAGAIN;
-	struct wire_message m = { .kind = WIRE_STARTED, .u.started.number = job->number };
-	int pidfd, r;
+	int slot = wants_scratch(z->w) ? scratch_take(&z->w->scratch, &z->w->landlock) : -1;
+	pid_t pid;
 
-	if (pid < 0)
-		return report_ended(z, &(struct wire_ended){ .number = job->number,
-							     .how = WIRE_NOT_STARTED,
-							     .code = (uint32_t)-pid });
-	slot->pid = pid;
-	slot->number = job->number;
-	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (pidfd < 0) {
-		(void)kill(pid,
-			   SIGKILL); /* nobody could end it: the supervisor hears of it as ENDED */
-		return 0;
+	if (slot < 0 && wants_scratch(z->w))
+		return slot;
+	pid = fork_call(z->w, fds, slot);
+	if (pid < 0) {
+		if (slot >= 0)
+			(void)scratch_give_back(&z->w->scratch, slot);
+		return pid;
 	}
+	job->pid = pid;
+	job->slot = slot;
+	return 0;
+}
+
+static int start_job(struct zygote *z, uint64_t number, const int *fds)
+{
+	struct job *job = find_job(z, 0);
+	struct wire_message m = { .kind = WIRE_STARTED, .u.started.number = number };
+	int pidfd, r = job ? start_process(z, job, fds) : -EAGAIN;
+
+	if (r < 0)
+		return report_ended(z, &(struct wire_ended){ .number = number,
+							     .how = WIRE_NOT_STARTED,
+							     .code = (uint32_t)-r });
+	job->number = number;
+	pidfd = (int)syscall(SYS_pidfd_open, job->pid, 0);
+	if (pidfd < 0)
+		return 0; /* nobody can end it: closing its host stream does, or the zygote's end */
 	r = report(z, &m, &pidfd, 1);
 	close(pidfd);
 	return r;
 }
 
-static int take_job(struct zygote *z)
+static int take_order(struct zygote *z)
 {
 	struct wire_message m;
 	int fds[WIRE_FDS_MAX];
@@ -180,7 +121,8 @@ static int take_job(struct zygote *z)
 
 	if (r < 0)
 		return r;
-	r = m.kind == WIRE_JOB && count == JOB_FD_COUNT ? start_job(z, &m.u.job, fds) : -EPROTO;
+	r = m.kind == WIRE_FORK && count == FORK_FD_COUNT ? start_job(z, m.u.fork.number, fds)
+							  : -EPROTO;
 	for (size_t i = 0; i < count; i++)
 		close(fds[i]);
 	return r;
@@ -214,6 +156,8 @@ static int reap(struct zygote *z)
 						 .cpu_us = microseconds(usage.ru_utime) +
 							   microseconds(usage.ru_stime),
 						 .memory_kb = (uint64_t)usage.ru_maxrss });
+		if (r == 0 && job->slot >= 0)
+			r = scratch_give_back(&z->w->scratch, job->slot);
 		*job = (struct job){ 0 };
 	}
 	return r;
@@ -231,23 +175,30 @@ static int watch_children(struct zygote *z)
 	return z->children < 0 ? -errno : 0;
 }
 
+int zygote_prepare(void)
+{
+	return watch_children(&zygote);
+}
+
 int zygote_serve(struct worker *w)
 {
-	static struct zygote z; /* too large for a stack frame */
-	int r;
+	int r = 0;
 
-	z.w = w;
-	r = watch_children(&z);
+	zygote.w = w;
 	while (r == 0) {
+		/* init: -1, which poll passes over, or the end of the namespace */
 		struct pollfd polls[] = { { .fd = w->control, .events = POLLIN },
-					  { .fd = z.children, .events = POLLIN } };
+					  { .fd = zygote.children, .events = POLLIN },
+					  { .fd = w->scratch.init, .events = POLLIN } };
 
-		if (poll(polls, 2, -1) < 0 && errno != EINTR)
+		if (poll(polls, sizeof(polls) / sizeof(polls[0]), -1) < 0 && errno != EINTR)
 			return -errno;
 		if (polls[1].revents)
-			r = reap(&z);
+			r = reap(&zygote);
+		if (r == 0 && polls[2].revents)
+			r = scratch_receive(&w->scratch, &w->landlock);
 		if (r == 0 && polls[0].revents)
-			r = take_job(&z);
+			r = take_order(&zygote);
 	}
 	return r == -EPIPE ? 0 : r;
 }
