@@ -72,6 +72,11 @@ enum wire_layer {
 	LAYER_CGROUP = 1u << 6,
 	LAYER_RLIMITS = 1u << 7,
 	LAYER_NOFS = 1u << 8, /* no system call takes a path: stands in for Landlock */
+	/* Only to be left out, by tests; always there otherwise, and not reported. */
+	LAYER_CAPS = 1u << 9,      /* capabilities are dropped */
+	LAYER_DUMPABLE = 1u << 10, /* nobody attaches to the zygote or to calls */
+	LAYER_FDS = 1u << 11,      /* a call inherits what is placed for it and nothing else */
+	LAYER_CALLNS = 1u << 12,   /* a call has a user namespace of its own */
 };
 #define LAYER_NAMESPACES (LAYER_USERNS | LAYER_PIDNS | LAYER_MOUNTNS | LAYER_NETNS)
 

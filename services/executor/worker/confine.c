@@ -26,13 +26,18 @@ static bool leaves_out(const struct worker *w, uint32_t layer)
 	return (w->config.without & layer) != 0;
 }
 
-static int drop_capabilities(void)
+static int drop_capabilities(const struct worker *w)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct none[2];
 
 	memset(none, 0, sizeof(none));
-	return syscall(SYS_capset, &head, none) < 0 ? -errno : 0;
+	return !leaves_out(w, LAYER_CAPS) && syscall(SYS_capset, &head, none) < 0 ? -errno : 0;
+}
+
+static int forbid_attaching(const struct worker *w)
+{
+	return !leaves_out(w, LAYER_DUMPABLE) && prctl(PR_SET_DUMPABLE, 0) < 0 ? -errno : 0;
 }
 
 static bool is_refused(long result, int with)
@@ -87,6 +92,8 @@ static int place_descriptors(struct call *c)
 		if (high[i] >= 0 && dup2(high[i], moves[i].to) < 0)
 			return -errno;
 	}
+	if (leaves_out(c->w, LAYER_FDS))
+		return 0;
 	return close_range(CALL_FD_END, ~0u, 0) < 0 ? -errno : 0;
 }
 
@@ -116,24 +123,21 @@ static int enter_scratch(struct call *c)
 static int leave_user_namespace(struct call *c)
 {
 	/* No maps: ids stay usable because the scratch belongs to the parent namespace. */
-	if ((c->w->namespaces & LAYER_USERNS) && unshare(CLONE_NEWUSER) < 0)
-		return -errno;
-	return 0;
+	return c->w->has_call_namespaces && unshare(CLONE_NEWUSER) < 0 ? -errno : 0;
 }
 
 static int limit_resources(struct call *c)
 {
 	if (leaves_out(c->w, LAYER_RLIMITS))
 		return 0;
-	return limits_apply_call(&c->w->tool, &c->w->base, (c->w->namespaces & LAYER_USERNS) != 0);
+	return limits_apply_call(&c->w->tool, &c->w->base, c->w->has_call_namespaces);
 }
 
 static int drop_new_capabilities(struct call *c)
 {
-	int r = drop_capabilities();
+	int r = drop_capabilities(c->w);
 
-	(void)c;
-	return r < 0 || prctl(PR_SET_DUMPABLE, 0) == 0 ? r : -errno;
+	return r < 0 ? r : forbid_attaching(c->w);
 }
 
 static int restrict_files(struct call *c)
@@ -231,12 +235,11 @@ static int limit_zygote(struct worker *w)
 
 static int drop_worker_capabilities(struct worker *w)
 {
-	(void)w;
 	/* Refused by kernels before 6.3; the filter refuses executable memory as well. */
 	(void)prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0);
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
 		return -errno;
-	return drop_capabilities();
+	return drop_capabilities(w);
 }
 
 static int restrict_zygote_files(struct worker *w)
@@ -354,6 +357,7 @@ int confine_worker(struct worker *w, const char **ret_step)
 		if (r < 0)
 			return r;
 	}
+	w->has_call_namespaces = (w->namespaces & LAYER_USERNS) && !leaves_out(w, LAYER_CALLNS);
 	w->zygote = getpid();
 	return 0;
 }
@@ -402,7 +406,7 @@ int confine_worker_late(struct worker *w, const char **ret_step)
 	if (r < 0)
 		return r;
 	*ret_step = "dumpable";
-	return prctl(PR_SET_DUMPABLE, 0) < 0 ? -errno : 0;
+	return forbid_attaching(w);
 }
 
 uint32_t worker_layers(const struct worker *w)

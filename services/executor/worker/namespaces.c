@@ -19,7 +19,7 @@ static const struct {
 	uint32_t layer; /* 0: always */
 	int flag;
 } kinds[] = {
-	{ 0, CLONE_NEWUSER }, /* what lets the others be made; calls get one more of their own */
+	{ 0, CLONE_NEWUSER }, /* without it none of the others can be made */
 	{ LAYER_PIDNS, CLONE_NEWPID }, { LAYER_MOUNTNS, CLONE_NEWNS },
 	{ LAYER_NETNS, CLONE_NEWNET }, { 0, CLONE_NEWIPC },
 	{ 0, CLONE_NEWUTS },           { 0, CLONE_NEWCGROUP },
@@ -132,7 +132,7 @@ int namespaces_enter(uint32_t without, uint32_t *ret_in_force, int *ret_init, co
 
 	*ret_in_force = 0;
 	*ret_init = -1;
-	if ((without & LAYER_NAMESPACES) == LAYER_NAMESPACES || !do_work())
+	if ((without & LAYER_USERNS) || !do_work())
 		return 0;
 	*ret_step = "namespaces";
 	r = enter(flags_of(without));

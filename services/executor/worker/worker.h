@@ -27,6 +27,7 @@ struct worker {
 	struct landlock landlock;
 	struct scratch scratch;
 	bool has_scratch;
+	bool has_call_namespaces; /* each call has a user namespace of its own */
 	bool without_files; /* neither Landlock nor a root of its own: no system call takes a path */
 	struct filter zygote_filter, call_filter;
 };
