@@ -1,276 +1,32 @@
 #include "calls.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
+#include "call.h"
 #include "clock.h"
 #include "cleanup.h"
-#include "events.h"
 #include "json.h"
-#include "log.h"
 #include "mem.h"
-#include "refusals.h"
-#include "run.h"
+#include "runners.h"
 #include "seen.h"
 
-#define CALL_ID_MAX  128
-#define KEPT_MAX     64u /* finished calls that Wait still finds */
-#define KEPT_MS      60000u
-#define STOP_MS      5000u /* for killed processes to be gone */
-#define RUNNER_STACK ((size_t)2 * 1024 * 1024)
-
-struct call {
-	struct calls *all;
-	atomic_uint refs;
-	char id[CALL_ID_MAX];
-	char permit_id[CALL_ID_MAX];
-	PB(SignedPermit) * permit; /* own copy */
-	struct blob *grant;        /* or NULL */
-	PB(ToolSpec) * spec;       /* own */
-	uint8_t *arguments;        /* own */
-	bool wants_progress;
-	char log_level[16];
-	struct job job; /* points into the above */
-	struct run run;
-	struct run_hooks hooks;
-	struct call *next; /* guarded by calls.lock */
-
-	pthread_mutex_t lock; /* guards all below */
-	pthread_cond_t changed;
-	struct events events;
-	struct refusals refusals;
-	bool is_done;
-	struct result result;
-	struct wire_ended ended;
-	uint64_t done_ms;
-};
+#define KEPT_MAX 64u /* finished calls that Wait still finds */
+#define KEPT_MS  60000u
+#define STOP_MS  5000u /* for killed processes to be gone */
 
 struct calls {
 	struct calls_config config;
+	struct runners *runners;
 	pthread_mutex_t lock; /* guards all below; taken before call.lock, never after */
 	pthread_cond_t idle;
-	struct call *first; /* newest first */
+	struct call *running;
+	struct call *kept, **kept_end; /* finished ones, oldest first */
+	uint32_t kept_count;
 	struct seen *seen;
 	uint32_t in_flight;
 	bool is_draining;
 };
 
-/* ---- life of a call ---- */
-
-static void init_condition(pthread_cond_t *cond)
-{
-	pthread_condattr_t attr;
-
-	(void)pthread_condattr_init(&attr);
-	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(cond, &attr);
-	(void)pthread_condattr_destroy(&attr);
-}
-
-static PB(SignedPermit) * copy_permit(const PB(SignedPermit) * from)
-{
-	BOX_CLEANUP(mem_freep) uint8_t *packed = NULL;
-	ProtobufCMessage *copy = NULL;
-	size_t len;
-
-	packed = msg_pack(&from->base, &len);
-	if (msg_unpack(&mcpbox__v1__signed_permit__descriptor, packed, len, &copy) < 0)
-		box_bug("a permit that was unpacked once does not unpack again");
-	return (PB(SignedPermit) *)copy;
-}
-
-void call_unref(struct call *call)
-{
-	if (!call || atomic_fetch_sub(&call->refs, 1) != 1)
-		return;
-	run_done(&call->run);
-	events_done(&call->events);
-	result_done(&call->result);
-	if (call->spec)
-		msg_free(&call->spec->base);
-	if (call->permit)
-		msg_free(&call->permit->base);
-	if (call->grant)
-		blob_unref(call->grant);
-	free(call->arguments);
-	(void)pthread_cond_destroy(&call->changed);
-	(void)pthread_mutex_destroy(&call->lock);
-	free(call);
-}
-
-static void call_unrefp(struct call **p)
-{
-	call_unref(*p);
-}
-
-static int unpack_spec(const struct call_order *order, PB(ToolSpec) * *ret, struct err *err)
-{
-	ProtobufCMessage *m = NULL;
-	size_t len;
-	const uint8_t *data = blob_data(order->spec, &len);
-	int r = msg_unpack(&mcpbox__v1__tool_spec__descriptor, data, len, &m);
-
-	if (r < 0)
-		return err_set(err, ERR_INVALID, "the tool's specification cannot be read");
-	*ret = (PB(ToolSpec) *)m;
-	if (strcmp((*ret)->tool_id, order->permit->tool_id) != 0 ||
-	    strcmp((*ret)->server_id, order->permit->server_id) != 0 ||
-	    (*ret)->version != order->permit->version) {
-		msg_free(m);
-		*ret = NULL;
-		return err_set(err, ERR_DENIED, "the permit is for another tool or version");
-	}
-	return 0;
-}
-
-static struct bytes bytes_of(ProtobufCBinaryData b)
-{
-	return (struct bytes){ b.data, b.len };
-}
-
-static void describe_job(struct call *call, size_t arguments_len)
-{
-	const PB(ToolSpec) *spec = call->spec;
-
-	call->job = (struct job){ .code = bytes_of(spec->python_code),
-				  .arguments = { call->arguments, arguments_len },
-				  .input_schema = bytes_of(spec->input_schema_json),
-				  .output_schema = bytes_of(spec->output_schema_json),
-				  .modules = spec->modules,
-				  .module_count = spec->n_modules,
-				  .limits = job_limits_of(spec) };
-}
-
-static bool note_refusal(struct call *call, const struct hostcall *hostcall)
-{
-	(void)pthread_mutex_lock(&call->lock);
-	refusals_add(&call->refusals, hostcall);
-	(void)pthread_mutex_unlock(&call->lock);
-	return true;
-}
-
-static bool on_event(void *arg, const struct hostcall *hostcall)
-{
-	struct call *call = arg;
-	bool is_wanted = hostcall->op == HOSTCALL_PROGRESS
-				 ? call->wants_progress
-				 : events_wants_level(call->log_level, hostcall->level);
-	bool is_kept = true;
-
-	if (hostcall->op == HOSTCALL_REFUSED)
-		return note_refusal(call, hostcall);
-	if (!is_wanted)
-		return true;
-	(void)pthread_mutex_lock(&call->lock);
-	is_kept = events_add(&call->events, hostcall);
-	(void)pthread_cond_broadcast(&call->changed);
-	(void)pthread_mutex_unlock(&call->lock);
-	return is_kept;
-}
-
-static int open_stream(void *arg, uint32_t remaining_ms, struct err *err)
-{
-	const struct call *call = arg;
-	const struct calls_config *config = &call->all->config;
-	struct call_egress who = { .call_id = call->id,
-				   .tool_name = call->spec->tool_name,
-				   .permit = call->permit };
-
-	if (!call->grant || !config->open_stream)
-		return err_set(err, ERR_UNAVAILABLE, "this call has no way out to the network");
-	who.grant.data = blob_data(call->grant, &who.grant.len);
-	return config->open_stream(config->arg, &who, remaining_ms, err);
-}
-
-static int new_call(struct calls *c, const struct call_order *order, struct call **ret,
-		    struct err *err)
-{
-	BOX_CLEANUP(call_unrefp) struct call *call = mem_alloc(sizeof(*call));
-	int r;
-
-	call->all = c;
-	atomic_init(&call->refs, 1);
-	(void)pthread_mutex_init(&call->lock, NULL);
-	init_condition(&call->changed);
-	events_init(&call->events);
-	call->result = (struct result)RESULT_INIT;
-	call->hooks =
-		(struct run_hooks){ .arg = call, .on_event = on_event, .open_stream = open_stream };
-	(void)snprintf(call->id, sizeof(call->id), "%s", order->call_id);
-	(void)snprintf(call->permit_id, sizeof(call->permit_id), "%s", order->permit->permit_id);
-	(void)snprintf(call->log_level, sizeof(call->log_level), "%s", order->log_level);
-	call->wants_progress = order->wants_progress;
-	call->arguments = mem_dup(order->arguments.data, order->arguments.len);
-	r = run_init(&call->run, c->config.pool, &call->job, &call->hooks, err);
-	if (r == 0)
-		r = unpack_spec(order, &call->spec, err);
-	if (r < 0)
-		return r;
-	call->permit = copy_permit(order->signed_permit);
-	if (order->grant)
-		call->grant = blob_ref(order->grant);
-	describe_job(call, order->arguments.len);
-	*ret = TAKE(call);
-	return 0;
-}
-
-/* ---- running ---- */
-
-static void finish_call(struct call *call, const struct run_facts *facts, const struct err *failure)
-{
-	(void)pthread_mutex_lock(&call->lock);
-	if (facts) {
-		result_judge(facts, &call->result);
-		call->ended = facts->ended;
-	} else {
-		result_fail(&call->result, MCPBOX__V1__DONE__OUTCOME__OUTCOME_INTERNAL,
-			    failure->text);
-	}
-	/* Pipes and buffers are of no more use; the verdict stays. */
-	run_done(&call->run);
-	call->done_ms = clock_mono_ms();
-	call->is_done = true;
-	(void)pthread_cond_broadcast(&call->changed);
-	(void)pthread_mutex_unlock(&call->lock);
-}
-
-static void *run_call(void *arg)
-{
-	struct call *call = arg;
-	struct calls *c = call->all;
-	struct run_facts facts;
-	struct err err = { 0 };
-	int r = run_do(&call->run, &facts, &err);
-
-	finish_call(call, r == 0 ? &facts : NULL, &err);
-	log_info("call.finished", F_STR("call", call->id), F_STR("tool", call->spec->tool_name),
-		 F_STR("outcome", result_outcome_name(call->result.outcome)),
-		 F_UINT("ms", call->run.duration_ms), F_UINT("cpu_us", call->ended.cpu_us));
-	err_done(&err);
-	call_unref(call);
-	(void)pthread_mutex_lock(&c->lock);
-	c->in_flight--;
-	(void)pthread_cond_broadcast(&c->idle);
-	(void)pthread_mutex_unlock(&c->lock);
-	return NULL;
-}
-
-static int start_thread(struct call *call)
-{
-	pthread_attr_t attr;
-	pthread_t thread;
-	int r;
-
-	(void)pthread_attr_init(&attr);
-	(void)pthread_attr_setstacksize(&attr, RUNNER_STACK);
-	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	r = pthread_create(&thread, &attr, run_call, call);
-	(void)pthread_attr_destroy(&attr);
-	return -r;
-}
-
-/* ---- the table ---- */
+static void go_on(void *arg);
 
 struct calls *calls_new(const struct calls_config *config)
 {
@@ -278,59 +34,188 @@ struct calls *calls_new(const struct calls_config *config)
 
 	c->config = *config;
 	c->seen = seen_new();
+	c->kept_end = &c->kept;
+	c->runners = runners_new(config->capacity, go_on);
 	(void)pthread_mutex_init(&c->lock, NULL);
-	init_condition(&c->idle);
+	call_init_condition(&c->idle);
 	return c;
 }
 
-/* Finished calls that are old, or too many, go.  Lock held. */
-static void forget_old(struct calls *c)
+/* ---- admission ---- */
+
+uint32_t calls_share(uint32_t capacity, uint32_t percent)
 {
-	uint64_t now = clock_mono_ms();
-	uint32_t kept = 0;
-	struct call **at = &c->first;
+	uint32_t share = (uint32_t)((uint64_t)capacity * percent / 100);
 
-	while (*at) {
-		struct call *call = *at;
-		bool is_done, is_old;
-
-		(void)pthread_mutex_lock(&call->lock);
-		is_done = call->is_done;
-		is_old = is_done && now - call->done_ms > KEPT_MS;
-		(void)pthread_mutex_unlock(&call->lock);
-		kept += is_done;
-		if (is_old || (is_done && kept > KEPT_MAX)) {
-			*at = call->next;
-			call_unref(call);
-		} else {
-			at = &call->next;
-		}
-	}
+	if (capacity == 1 || percent >= 100)
+		return 0;
+	return share > 0 ? share : 1;
 }
 
-/* Lock held. */
-static int admit(struct calls *c, struct call *call, struct err *err)
+/* What runs already, seen from a call that wants in. */
+struct load {
+	uint32_t of_tool, of_server;
+	uint64_t memory_mb;
+};
+
+static struct load load_for(const struct calls *c, const struct call *call)
 {
-	forget_old(c);
-	if (c->is_draining)
-		return err_set(err, ERR_BUSY, "this executor is going away; nothing was started");
-	if (c->in_flight >= c->config.capacity)
-		return err_set(err, ERR_BUSY, "all %u sandboxes are in use; nothing was started",
-			       c->config.capacity);
-	if (!seen_accept(c->seen, call->id))
-		return err_set(err, ERR_EXISTS, "this call was started before");
-	atomic_fetch_add(&call->refs, 2); /* the list's and the thread's */
-	if (start_thread(call) < 0) {
-		atomic_fetch_sub(&call->refs, 2);
-		return err_set(err, ERR_BUSY, "no thread for the call; nothing was started");
+	struct load l = { 0 };
+
+	for (const struct call *other = c->running; other; other = other->next) {
+		l.of_tool += strcmp(other->spec->tool_id, call->spec->tool_id) == 0;
+		l.of_server += strcmp(other->spec->server_id, call->spec->server_id) == 0;
+		l.memory_mb += other->job.limits.memory_mb;
 	}
-	call->next = c->first;
-	c->first = call;
-	c->in_flight++;
+	return l;
+}
+
+static int check_share(const struct calls *c, const struct load *l, struct err *err)
+{
+	if (c->config.tool_max && l->of_tool >= c->config.tool_max)
+		return err_set_field(err, ERR_BUSY, "tool", NULL,
+				     "this tool uses all %u of the %u sandboxes that one tool may "
+				     "use; nothing was started",
+				     c->config.tool_max, c->config.capacity);
+	if (c->config.server_max && l->of_server >= c->config.server_max)
+		return err_set_field(err, ERR_BUSY, "server", NULL,
+				     "this server's tools use all %u of the %u sandboxes that one "
+				     "server may use; nothing was started",
+				     c->config.server_max, c->config.capacity);
 	return 0;
 }
 
-int calls_start(struct calls *c, const struct call_order *order, struct call **ret, struct err *err)
+static int check_memory(const struct calls *c, const struct load *l, const struct call *call,
+			struct err *err)
+{
+	uint64_t max = c->config.memory_mb, own = call->job.limits.memory_mb;
+
+	if (max && own > max)
+		return err_set_field(err, ERR_TOO_LARGE, "memory", NULL,
+				     "the tool's memory limit of %llu MiB is more than the %llu "
+				     "MiB that this machine has for calls; nothing was started",
+				     (unsigned long long)own, (unsigned long long)max);
+	if (max && l->memory_mb + own > max)
+		return err_set_field(err, ERR_BUSY, "memory", NULL,
+				     "the memory limits of the calls that run come to %llu of the "
+				     "%llu MiB that this machine has for calls; nothing was "
+				     "started",
+				     (unsigned long long)l->memory_mb, (unsigned long long)max);
+	return 0;
+}
+
+/* Lock held. */
+static int check(struct calls *c, const struct call *call, struct err *err)
+{
+	struct load l = load_for(c, call);
+	int r;
+
+	if (c->is_draining)
+		return err_set_field(err, ERR_BUSY, "capacity", NULL,
+				     "this executor is going away; nothing was started");
+	if (c->in_flight >= c->config.capacity)
+		return err_set_field(err, ERR_BUSY, "capacity", NULL,
+				     "all %u sandboxes are in use; nothing was started",
+				     c->config.capacity);
+	r = check_share(c, &l, err);
+	if (r == 0)
+		r = check_memory(c, &l, call, err);
+	if (r == 0 && !seen_accept(c->seen, call->id))
+		r = err_set(err, ERR_EXISTS, "this call was started before");
+	return r;
+}
+
+static int admit(struct calls *c, struct call *call, struct err *err)
+{
+	int r;
+
+	(void)pthread_mutex_lock(&c->lock);
+	r = check(c, call, err);
+	if (r == 0) {
+		atomic_fetch_add(&call->refs, 1); /* the table's */
+		call->next = c->running;
+		c->running = call;
+		c->in_flight++;
+	}
+	(void)pthread_mutex_unlock(&c->lock);
+	return r;
+}
+
+/* ---- the end ---- */
+
+/* The oldest goes when it is old, or there are too many.  Lock held; the reference is the caller's. */
+static struct call *forget_one(struct calls *c, uint64_t now_ms)
+{
+	struct call *call = c->kept;
+
+	if (!call || (c->kept_count <= KEPT_MAX && now_ms - call->done_ms <= KEPT_MS))
+		return NULL;
+	c->kept = call->next;
+	if (!c->kept)
+		c->kept_end = &c->kept;
+	c->kept_count--;
+	return call;
+}
+
+static void keep(struct calls *c, struct call *call)
+{
+	struct call **at = &c->running;
+
+	while (*at != call)
+		at = &(*at)->next;
+	*at = call->next;
+	call->next = NULL;
+	*c->kept_end = call;
+	c->kept_end = &call->next;
+	c->kept_count++;
+}
+
+/* A call that is done: from those that run to those that are remembered. */
+static void settle(struct call *call)
+{
+	struct calls *c = call->all;
+	uint64_t now = clock_mono_ms();
+	struct call *old[2];
+
+	(void)pthread_mutex_lock(&c->lock);
+	call->done_ms = now;
+	keep(c, call);
+	c->in_flight--;
+	for (size_t i = 0; i < ARRAY_LEN(old); i++) /* more than come: none piles up */
+		old[i] = forget_one(c, now);
+	if (c->is_draining)
+		(void)pthread_cond_broadcast(&c->idle);
+	(void)pthread_mutex_unlock(&c->lock);
+	for (size_t i = 0; i < ARRAY_LEN(old); i++)
+		call_unref(old[i]);
+}
+
+/* ---- running ---- */
+
+/* On a thread of the runners. */
+static void go_on(void *arg)
+{
+	struct call *call = arg;
+
+	while (!call_step(call, UINT64_MAX, false))
+		;
+	settle(call);
+	call_unref(call);
+}
+
+/* Another thread goes on with it: ours has to answer. */
+static void hand_over(struct call *call)
+{
+	atomic_fetch_add(&call->refs, 1);
+	if (runners_submit(call->all->runners, call) == 0)
+		return;
+	/* Never with the threads that are there; without any the call cannot go on. */
+	call_cancel(call, "no thread was left for the call");
+	go_on(call);
+}
+
+int calls_execute(struct calls *c, const struct call_order *order, uint64_t deadline_mono_ms,
+		  struct buf *ret, struct err *err)
 {
 	BOX_CLEANUP(call_unrefp) struct call *call = NULL;
 	int r;
@@ -339,22 +224,24 @@ int calls_start(struct calls *c, const struct call_order *order, struct call **r
 		return err_set(err, ERR_INVALID, "call id is too long");
 	r = json_scan(order->arguments.data, order->arguments.len, err);
 	if (r == 0)
-		r = new_call(c, order, &call, err);
-	if (r < 0 || !call)
-		return r;
-	(void)pthread_mutex_lock(&c->lock);
-	r = admit(c, call, err);
-	(void)pthread_mutex_unlock(&c->lock);
+		r = call_new(c, &c->config, order, &call, err);
 	if (r == 0)
-		*ret = TAKE(call);
-	return r;
+		r = admit(c, call, err);
+	if (r < 0)
+		return r;
+	if (call_step(call, deadline_mono_ms, true))
+		settle(call);
+	else
+		hand_over(call);
+	call_wait(call, 0, deadline_mono_ms, ret);
+	return 0;
 }
 
-/* Lock held. */
-static struct call *find(struct calls *c, const char *call_id)
-{
-	struct call *call = c->first;
+/* ---- asking for calls ---- */
 
+/* Lock held. */
+static struct call *find(struct call *call, const char *call_id)
+{
 	while (call && strcmp(call->id, call_id) != 0)
 		call = call->next;
 	return call;
@@ -365,19 +252,13 @@ struct call *calls_find(struct calls *c, const char *call_id)
 	struct call *call;
 
 	(void)pthread_mutex_lock(&c->lock);
-	call = find(c, call_id);
+	call = find(c->running, call_id);
+	if (!call)
+		call = find(c->kept, call_id);
 	if (call)
 		atomic_fetch_add(&call->refs, 1);
 	(void)pthread_mutex_unlock(&c->lock);
 	return call;
-}
-
-static void cancel(struct call *call, const char *reason)
-{
-	(void)pthread_mutex_lock(&call->lock);
-	if (!call->is_done)
-		run_cancel(&call->run, reason);
-	(void)pthread_mutex_unlock(&call->lock);
 }
 
 bool calls_cancel(struct calls *c, const char *call_id, const char *reason)
@@ -386,7 +267,7 @@ bool calls_cancel(struct calls *c, const char *call_id, const char *reason)
 
 	if (!call)
 		return false;
-	cancel(call, reason);
+	call_cancel(call, reason);
 	return true;
 }
 
@@ -394,9 +275,9 @@ void calls_cancel_permits(struct calls *c, bool (*is_revoked)(void *arg, const c
 			  void *arg)
 {
 	(void)pthread_mutex_lock(&c->lock);
-	for (struct call *call = c->first; call; call = call->next) {
+	for (struct call *call = c->running; call; call = call->next) {
 		if (is_revoked(arg, call->permit_id))
-			cancel(call, "the tool's approval was revoked");
+			call_cancel(call, "the tool's approval was revoked");
 	}
 	(void)pthread_mutex_unlock(&c->lock);
 }
@@ -441,83 +322,3 @@ void calls_stop(struct calls *c)
 	(void)calls_drain(c, STOP_MS);
 }
 
-/* ---- answers ---- */
-
-static ProtobufCBinaryData of_buf(const struct buf *b)
-{
-	return pb_bytes(b->data, b->len);
-}
-
-static void pack(const ProtobufCMessage *m, struct buf *ret)
-{
-	size_t len = protobuf_c_message_get_packed_size(m);
-	uint8_t *room = buf_grow(ret, len);
-
-	if (room)
-		ret->len += protobuf_c_message_pack(m, room);
-}
-
-static void pack_done(const struct call *call, PB(Event) * *events, size_t count, struct buf *ret)
-{
-	BOX_CLEANUP(mem_freep) PB(Refusal) **refused = NULL;
-	PB(ExecuteReply) reply = MCPBOX__V1__EXECUTE_REPLY__INIT;
-	PB(Done) done = MCPBOX__V1__DONE__INIT;
-	PB(Excess) excess = MCPBOX__V1__EXCESS__INIT;
-	const struct result *r = &call->result;
-
-	done.n_refused = refusals_list(&call->refusals, &refused);
-	done.refused = refused;
-	if (r->excess.limit) {
-		excess.limit = (char *)(uintptr_t)r->excess.limit;
-		excess.allowed = r->excess.allowed;
-		excess.used = r->excess.used;
-		done.excess = &excess;
-	}
-	done.outcome = r->outcome;
-	done.content_json = of_buf(&r->content);
-	done.structured_json = of_buf(&r->structured);
-	done.stdout = of_buf(&r->output);
-	done.error_text = of_buf(&r->error_text);
-	done.error_detail_json = of_buf(&r->error_detail);
-	done.duration_ms = call->run.duration_ms;
-	done.cpu_ms = (uint32_t)(call->ended.cpu_us / 1000);
-	done.memory_kb = (uint32_t)call->ended.memory_kb;
-	done.events = events;
-	done.n_events = count;
-	reply.done = &done;
-	pack(&reply.base, ret);
-}
-
-static void pack_running(const struct call *call, PB(Event) * *events, size_t count,
-			 struct buf *ret)
-{
-	PB(ExecuteReply) reply = MCPBOX__V1__EXECUTE_REPLY__INIT;
-	PB(Running) running = MCPBOX__V1__RUNNING__INIT;
-
-	running.seq = call->events.last_seq;
-	running.events = events;
-	running.n_events = count;
-	reply.running = &running;
-	pack(&reply.base, ret);
-}
-
-void call_wait(struct call *call, uint32_t after_seq, uint64_t deadline_mono_ms, struct buf *ret)
-{
-	BOX_CLEANUP(mem_freep) PB(Event) **events = NULL;
-	uint64_t now = clock_mono_ms();
-	struct timespec until;
-	size_t count;
-	int r = 0;
-
-	clock_abs_after(deadline_mono_ms > now ? (uint32_t)(deadline_mono_ms - now) : 0, &until);
-	(void)pthread_mutex_lock(&call->lock);
-	events_acknowledge(&call->events, after_seq);
-	while (r == 0 && !call->is_done && !call->events.first)
-		r = pthread_cond_timedwait(&call->changed, &call->lock, &until);
-	count = events_list(&call->events, after_seq, &events);
-	if (call->is_done)
-		pack_done(call, events, count, ret);
-	else
-		pack_running(call, events, count, ret);
-	(void)pthread_mutex_unlock(&call->lock);
-}

@@ -1,9 +1,8 @@
 /*
- * The calls of this executor: admitted up to its capacity, run one thread each, answered once,
- * remembered for a while so that a lost answer can be fetched again.
+ * The calls of this executor: admitted up to its capacity, answered once, remembered for a while so
+ * that a lost answer can be fetched again.
  *
- * Any thread.  A struct call is counted: calls_start and calls_find give a reference, call_unref
- * takes it back.
+ * Any thread.  A struct call is counted: calls_find gives a reference, call_unref takes it back.
  */
 #pragma once
 
@@ -28,6 +27,7 @@ struct call_order {
 	struct bytes arguments;
 	bool wants_progress;
 	const char *log_level;
+	uint64_t received_us; /* by the monotonic clock */
 };
 
 /* What is passed to calls_config.open_stream: facts of the call that wants to get out. */
@@ -41,6 +41,9 @@ struct call_egress {
 struct calls_config {
 	struct pool *pool; /* borrowed */
 	uint32_t capacity;
+	uint32_t tool_max;   /* of one tool at once; 0: no cap */
+	uint32_t server_max; /* of one server's tools at once; 0: no cap */
+	uint64_t memory_mb;  /* that the limits of running calls may come to; 0: no cap */
 	/* A connected stream to the egress-proxy (the caller's), or -code. */
 	int (*open_stream)(void *arg, const struct call_egress *who, uint32_t remaining_ms,
 			   struct err *err);
@@ -52,10 +55,18 @@ struct calls *calls_new(const struct calls_config *config);
  * news cannot be ended and may still ask. */
 void calls_stop(struct calls *c);
 
-/* -ERR_BUSY (full or draining), -ERR_EXISTS (id was started before), -ERR_INVALID (spec or
- * arguments). */
-int calls_start(struct calls *c, const struct call_order *order, struct call **ret,
-		struct err *err) BOX_MUST_CHECK;
+/* How many of `capacity` a share in percent is: at least 1; 0 (no cap) where there is one only. */
+uint32_t calls_share(uint32_t capacity, uint32_t percent);
+/*
+ * Starts a call and answers as call_wait does.  The call runs in this very thread as long as it does
+ * not have to answer before the end.
+ *
+ * -ERR_BUSY (full, draining, a cap; err.field says which: capacity, tool, server, memory),
+ * -ERR_EXISTS (id was started before), -ERR_INVALID (spec or arguments), -ERR_DENIED,
+ * -ERR_TOO_LARGE: nothing was started.
+ */
+int calls_execute(struct calls *c, const struct call_order *order, uint64_t deadline_mono_ms,
+		  struct buf *ret, struct err *err) BOX_MUST_CHECK;
 struct call *calls_find(struct calls *c, const char *call_id); /* NULL when unknown or forgotten */
 void call_unref(struct call *call);
 

@@ -26,8 +26,16 @@ static const struct cfg_row rows[] = {
 	    0, 0, 0,
 	    "layers without which an executor refuses to start: seccomp landlock userns pidns "
 	    "mountns netns cgroup"),
-	CFG(struct executor_cfg, "MCPBOX_EXECUTOR_CAPACITY", CFG_UINT, capacity, "8", 1, 256, 0,
+	CFG(struct executor_cfg, "MCPBOX_EXECUTOR_CAPACITY", CFG_UINT, capacity, "24", 1, 256, 0,
 	    "calls at once; more are refused as busy"),
+	CFG(struct executor_cfg, "MCPBOX_EXECUTOR_TOOL_SHARE", CFG_UINT, tool_share, "75", 1, 100, 0,
+	    "percent of the capacity that one tool may use at once; 100: no cap"),
+	CFG(struct executor_cfg, "MCPBOX_EXECUTOR_SERVER_SHARE", CFG_UINT, server_share, "88", 1,
+	    100, 0, "percent of the capacity that the tools of one server may use at once"),
+	CFG(struct executor_cfg, "MCPBOX_EXECUTOR_TOOL_IDLE", CFG_MS, tool_idle_ms, "300s", 1000,
+	    86400000, 0, "how long a tool's process that holds its modules is kept without a call"),
+	CFG(struct executor_cfg, "MCPBOX_EXECUTOR_TOOLS_MB", CFG_UINT, tools_mb, "1024", 64,
+	    1048576, 0, "memory for such processes in MiB; the least recently used end"),
 	CFG(struct executor_cfg, "MCPBOX_STALE_MAX", CFG_MS, stale_max_ms, "300s", 0, 86400000, 0,
 	    "how long approved tools run without a registry; 0: stop at once"),
 };

@@ -18,6 +18,9 @@ struct executor_cfg {
 	char *module_dirs;
 	char *sandbox_min;
 	uint32_t capacity;
+	uint32_t tool_share, server_share; /* percent of capacity */
+	uint32_t tool_idle_ms;
+	uint32_t tools_mb;
 	uint32_t stale_max_ms;
 };
 extern const struct service_info executor_info;

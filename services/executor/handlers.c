@@ -40,15 +40,8 @@ static void answer_need(struct bus_request *rq, const PB(Permit) * permit, bool 
 	bus_answer(rq, &reply.base);
 }
 
-static void wait_and_answer(struct bus_request *rq, struct call *call, uint32_t after_seq)
-{
-	buf_clear(rq->out);
-	call_wait(call, after_seq, rq->deadline_mono_ms - ANSWER_EARLY_MS, rq->out);
-	call_unref(call);
-}
-
 static int start_call(struct bus_request *rq, const PB(Permit) * permit, struct blob *spec,
-		      struct blob *grant, struct err *err)
+		      struct blob *grant, uint64_t received_us, struct err *err)
 {
 	struct executor *x = rq->service;
 	const PB(ExecuteRequest) *in = (const PB(ExecuteRequest) *)rq->in;
@@ -60,16 +53,14 @@ static int start_call(struct bus_request *rq, const PB(Permit) * permit, struct 
 				    .arguments = { in->arguments_json.data,
 						   in->arguments_json.len },
 				    .wants_progress = in->wants_progress,
-				    .log_level = in->log_level };
-	struct call *call = NULL;
-	int r;
+				    .log_level = in->log_level,
+				    .received_us = received_us };
 
 	if (clock_mono_ms() >= rq->deadline_mono_ms)
 		return err_set(err, ERR_DEADLINE, "the time was over before the tool was started");
-	r = calls_start(x->calls, &order, &call, err);
-	if (r == 0)
-		wait_and_answer(rq, call, 0);
-	return r;
+	buf_clear(rq->out);
+	return calls_execute(x->calls, &order, rq->deadline_mono_ms - ANSWER_EARLY_MS, rq->out,
+			     err);
 }
 
 static int handle_execute(struct bus_request *rq, struct err *err)
@@ -81,6 +72,7 @@ static int handle_execute(struct bus_request *rq, struct err *err)
 	BOX_CLEANUP(msg_freep) PB(Permit) *permit = NULL;
 	BOX_CLEANUP(blob_unrefp) struct blob *spec = NULL;
 	BOX_CLEANUP(blob_unrefp) struct blob *grant = NULL;
+	uint64_t received_us = clock_mono_us();
 	bool wants_grant;
 	int r;
 
@@ -98,7 +90,7 @@ static int handle_execute(struct bus_request *rq, struct err *err)
 		answer_need(rq, permit, !spec, wants_grant && !grant);
 		return 0;
 	}
-	return start_call(rq, permit, spec, grant, err);
+	return start_call(rq, permit, spec, grant, received_us, err);
 }
 
 static int handle_wait(struct bus_request *rq, struct err *err)
@@ -109,7 +101,9 @@ static int handle_wait(struct bus_request *rq, struct err *err)
 
 	if (!call)
 		return err_set(err, ERR_NOT_FOUND, "no such call on this executor");
-	wait_and_answer(rq, call, in->after_seq);
+	buf_clear(rq->out);
+	call_wait(call, in->after_seq, rq->deadline_mono_ms - ANSWER_EARLY_MS, rq->out);
+	call_unref(call);
 	return 0;
 }
 
@@ -126,11 +120,9 @@ static int inspect(struct executor *x, const PB(InspectRequest) * in, PB(Inspect
 	int r;
 
 	job_limits_complete(&job.limits);
-	r = run_init(&run, x->pool, &job, NULL, err);
-	if (r < 0)
-		return r;
+	run_init(&run, x->pool, &job, NULL);
 	r = run_do(&run, &facts, err);
-	if (r == 0)
+	if (r > 0)
 		r = result_judge_inspection(&facts, ret, err);
 	run_done(&run);
 	return r;

@@ -12,8 +12,9 @@
 
 #define BLOBS_MAX_BYTES ((size_t)64 * 1024 * 1024)
 #define DRAIN_MS        30000u
+#define MEMORY_PERCENT  80u /* of the machine's, for the limits of the calls that run */
 
-/* Per call: three pipe ends, eventfd, pidfd, streams; each for a moment twice. */
+/* Per call: three channels, eventfd, pidfd, memory, streams; as many processes wait for the next. */
 static void raise_descriptors(const struct executor_cfg *cfg)
 {
 	struct rlimit limit;
@@ -43,8 +44,14 @@ static int start_sandboxes(struct executor *x, struct err *err)
 	struct pool_config config = { .worker_path = x->cfg.worker_path,
 				      .runtime_dir = x->cfg.runtime_dir,
 				      .module_dirs = x->cfg.module_dirs,
-				      .capacity = x->cfg.capacity };
-	struct calls_config calls = { .capacity = x->cfg.capacity };
+				      .capacity = x->cfg.capacity,
+				      .tool_idle_ms = x->cfg.tool_idle_ms,
+				      .tools_mb = x->cfg.tools_mb };
+	struct calls_config calls = {
+		.capacity = x->cfg.capacity,
+		.tool_max = calls_share(x->cfg.capacity, x->cfg.tool_share),
+		.server_max = calls_share(x->cfg.capacity, x->cfg.server_share),
+	};
 	int r = layers_parse(x->cfg.sandbox_min, &config.floor, err);
 
 	if (r == 0)
@@ -57,6 +64,7 @@ static int start_sandboxes(struct executor *x, struct err *err)
 	pool_add_layers_json(x->pool, &x->layers_json);
 	x->blobs = blobs_new(BLOBS_MAX_BYTES);
 	calls.pool = x->pool;
+	calls.memory_mb = pool_machine_mb(x->pool) * MEMORY_PERCENT / 100;
 	calls.open_stream = open_stream;
 	calls.arg = x;
 	x->calls = calls_new(&calls);

@@ -174,6 +174,7 @@ static const struct {
 	void (*say)(const struct run_facts *f, struct result *ret);
 } causes[] = {
 	{ CAUSE_TIMEOUT, OUTCOME(TIMEOUT), say_timeout },
+	{ CAUSE_CPU, OUTCOME(CPU), say_cpu },
 	{ CAUSE_OUTPUT, OUTCOME(OUTPUT), say_output },
 	{ CAUSE_EVENTS, OUTCOME(OUTPUT), say_events },
 	{ CAUSE_RESULT, OUTCOME(RESULT), say_result },
@@ -540,7 +541,7 @@ int result_judge_inspection(const struct run_facts *f, PB(InspectReply) * *ret, 
 	struct json_span m[M_COUNT];
 	ProtobufCMessage *reply = NULL;
 
-	if (f->cause == CAUSE_TIMEOUT)
+	if (f->cause == CAUSE_TIMEOUT || f->cause == CAUSE_CPU)
 		return err_set(err, ERR_INVALID, "the code takes too long to parse");
 	if (f->cause != CAUSE_NONE || !f->has_frame)
 		return err_set(err, ERR_UNAVAILABLE,

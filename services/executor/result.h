@@ -20,6 +20,7 @@
 enum run_cause {
 	CAUSE_NONE,
 	CAUSE_TIMEOUT,
+	CAUSE_CPU,      /* over cpu_ms */
 	CAUSE_OUTPUT,   /* over output_kb */
 	CAUSE_EVENTS,   /* too many events that nobody fetched */
 	CAUSE_RESULT,   /* answer frame over RESULT_FRAME_MAX */

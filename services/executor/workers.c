@@ -11,7 +11,7 @@
 #include "log.h"
 #include "mem.h"
 #include "pool_internal.h"
-#include "spawn.h"
+#include "launch.h"
 #include "tasks.h"
 #include "wire_io.h"
 
@@ -88,7 +88,7 @@ static void start_worker(struct pool *p, int kind)
 	w->kind = kind;
 	w->control = -1;
 	worker_set_state(w, WORKER_STARTING);
-	r = spawn_worker(p->config.worker_path, &w->pid, &w->control);
+	r = launch_worker(p->config.worker_path, &w->pid, &w->control);
 	if (r == 0)
 		(void)send_config(p, w); /* when it fails, the socket says so */
 	(void)pthread_mutex_lock(&p->lock);

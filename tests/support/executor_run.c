@@ -5,8 +5,11 @@
  *
  * One JSON object a line on stdin, one on stdout when it is done (in any order), "READY" and the layers first:
  *	in   {"id","code","arguments","modules":[...],"input_schema","output_schema","timeout_ms","memory_mb",...,
- *	      "cancel_after_ms"}
- *	out  {"id","outcome","content","structured","stdout","error","detail","ms","cpu_us","events":[...]}
+ *	      "warm","server","tool","cancel_after_ms"}
+ *	out  {"id","outcome","content","structured","stdout","error","detail","ms","cpu_us","memory_kb",
+ *	      "wait_us","run_us","events":[...]}
+ * What differs in anything but the arguments is another tool version; "server" and "tool" are names that
+ * tell equal code apart.  "warm": its processes serve many calls.
  * {"id","inspect":true,"code"} gives {"id","inspection"}.  --egress: a stream is a plain connection to that
  * AF_UNIX socket.  Ends with its standard input.
  */
@@ -66,13 +69,13 @@ static void add_json(struct buf *line, const char *key, const struct buf *text)
 		buf_add_str(line, "null");
 }
 
-static bool on_event(void *arg, const struct hostcall *call)
+static enum event_fate on_event(void *arg, const struct hostcall *call)
 {
 	struct order *o = arg;
 
 	buf_add_str(&o->events, o->events.len ? "," : "");
 	buf_add(&o->events, call->event.at, call->event.len);
-	return !o->events.is_over;
+	return o->events.is_over ? EVENT_TOO_MANY : EVENT_KEPT;
 }
 
 static int open_stream(void *arg, uint32_t remaining_ms, struct err *err)
@@ -108,6 +111,27 @@ static char *dump(const json_t *tree, const char *key, struct bytes *ret)
 	return text;
 }
 
+static void add_name(const struct order *o, const char *key, struct buf *b)
+{
+	const char *name = json_string_value(json_object_get(o->tree, key));
+
+	json_add_string(b, name ? name : "", name ? strlen(name) : 0);
+}
+
+/* The hash of all that makes a tool version. */
+static void name_tool(struct order *o)
+{
+	BOX_CLEANUP(buf_done) struct buf b = BUF_INIT(2 * WIRE_PAYLOAD_MAX);
+	struct err err = { 0 };
+
+	add_name(o, "server", &b);
+	add_name(o, "tool", &b);
+	buf_add(&b, &o->job.limits, sizeof(o->job.limits));
+	if (job_add_payload(&o->job, &b, &err) < 0)
+		buf_add_str(&b, err.text); /* which pool_take says, too */
+	crypto_hash(b.data, b.len, o->job.key);
+}
+
 static void read_job(struct order *o)
 {
 	const json_t *name, *tree = o->tree;
@@ -135,6 +159,9 @@ static void read_job(struct order *o)
 					     .threads = number(tree, "threads"),
 					     .scratch_mb = number(tree, "scratch_mb") };
 	job_limits_complete(&o->job.limits);
+	o->job.is_warm = json_is_true(json_object_get(tree, "warm"));
+	if (!o->job.is_inspection)
+		name_tool(o);
 }
 
 static void begin_line(const struct order *o, struct buf *line)
@@ -149,6 +176,7 @@ static void say_result(struct order *o, const struct run_facts *facts, const str
 {
 	BOX_CLEANUP(buf_done) struct buf line = BUF_INIT(64u * 1024 * 1024);
 	struct result result = RESULT_INIT;
+	const struct run_times *t = &o->run.times;
 
 	if (facts)
 		result_judge(facts, &result);
@@ -161,8 +189,12 @@ static void say_result(struct order *o, const struct run_facts *facts, const str
 	add_text(&line, "stdout", &result.output);
 	add_text(&line, "error", &result.error_text);
 	add_json(&line, "detail", &result.error_detail);
-	buf_printf(&line, ",\"ms\":%u,\"cpu_us\":%llu,\"events\":[", o->run.duration_ms,
-		   facts ? (unsigned long long)facts->ended.cpu_us : 0ull);
+	buf_printf(&line, ",\"ms\":%u,\"cpu_us\":%llu,\"memory_kb\":%llu", o->run.duration_ms,
+		   (unsigned long long)o->run.ended.cpu_us,
+		   (unsigned long long)o->run.ended.memory_kb);
+	buf_printf(&line, ",\"wait_us\":%llu,\"run_us\":%llu,\"events\":[",
+		   (unsigned long long)(t->taken - t->started),
+		   (unsigned long long)(t->answered - t->taken));
 	buf_add(&line, o->events.data, o->events.len);
 	buf_add_str(&line, "]}");
 	say(&line);
@@ -208,15 +240,14 @@ static void *run_order(void *arg)
 
 	read_job(o);
 	hooks.arg = o;
-	r = run_init(&o->run, pool, &o->job, &hooks, &err);
-	if (r == 0 && has_canceller)
+	run_init(&o->run, pool, &o->job, &hooks);
+	if (has_canceller)
 		has_canceller = pthread_create(&canceller, NULL, cancel_later, o) == 0;
-	if (r == 0)
-		r = run_do(&o->run, &facts, &err);
+	r = run_do(&o->run, &facts, &err);
 	if (o->job.is_inspection)
-		say_inspection(o, r == 0 ? &facts : NULL);
+		say_inspection(o, r > 0 ? &facts : NULL);
 	else
-		say_result(o, r == 0 ? &facts : NULL, &err);
+		say_result(o, r > 0 ? &facts : NULL, &err);
 	if (has_canceller)
 		(void)pthread_join(canceller, NULL);
 	run_done(&o->run);

@@ -9,4 +9,4 @@
  * Starts `path` with a control socket and nothing else; the environment is built, not passed on.
  * Returns 0 with its pid and our end of the socket (non-blocking, the caller's), or -errno.
  */
-int spawn_worker(const char *path, pid_t *ret_pid, int *ret_control) BOX_MUST_CHECK;
+int launch_worker(const char *path, pid_t *ret_pid, int *ret_control) BOX_MUST_CHECK;

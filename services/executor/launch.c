@@ -1,4 +1,4 @@
-#include "spawn.h"
+#include "launch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -53,7 +53,7 @@ static int start(const char *path, int control, pid_t *ret)
 	return -r;
 }
 
-int spawn_worker(const char *path, pid_t *ret_pid, int *ret_control)
+int launch_worker(const char *path, pid_t *ret_pid, int *ret_control)
 {
 	int ends[2], r = 0;
 
