@@ -59,7 +59,8 @@ status_json() {
 			| ([$live[] | select((.role | ascii_downcase | ltrimstr("role_") | role) == $s.name)] as $same
 			   | $s + {instance: ($same[0].instance // "")}) | del(.process)],
 		 executors: [$live[] | select((.role | ascii_downcase | ltrimstr("role_")) == "executor")
-			| {instance, capacity: (.capacity // 0), in_flight: (.in_flight // 0), layers: (.layers // {})}]}')
+			| {instance, capacity: (.capacity // 0), in_flight: (.in_flight // 0), layers: (.layers // {}),
+			   missing: (.missing // {})}]}')
 	printf '%s\n' "$status_document"
 }
 
@@ -78,9 +79,44 @@ status_table() {
 	else
 		echo 'accounts: all services share one uid; run as root to keep their keys apart'
 	fi
-	status_instances | jq -r '(if type == "object" then (.instances // []) else . end)[]
-		| select((.role | ascii_downcase | ltrimstr("role_")) == "executor")
-		| "executor \(.instance): \(.in_flight // 0) of \(.capacity // 0) in use, layers \(.layers // {} | tojson)"'
+	status_executors
+}
+
+# The isolation that each executor reached, a column a layer; below it what is missing and why.
+status_executors() {
+	status_instances | jq -r '
+		def cell: if . == true then "yes" elif . == false then "no" else tostring end;
+		def pad($n): . + " " * ([$n - length, 0] | max);
+		[(if type == "object" then (.instances // []) else . end)[]
+			| select((.role | ascii_downcase | ltrimstr("role_")) == "executor")] as $all
+		| if $all == [] then empty else
+			([$all[].layers // {} | keys_unsorted[]] | unique) as $known
+			| (["seccomp", "landlock", "userns", "pidns", "mountns", "netns", "cgroup", "nofs"]
+				| map(select(. as $name | $known | index([$name])))) as $layers
+			| "", (["EXECUTOR" | pad(20)] + ["IN USE" | pad(8)] + [$layers[] | pad(8)] | join(" ")),
+			($all[] | . as $one
+				| ([.instance | pad(20)] + ["\(.in_flight // 0) of \(.capacity // 0)" | pad(8)]
+					+ [$layers[] | ($one.layers[.] // false) | cell | pad(8)] | join(" ")),
+				((.missing // {}) | to_entries | group_by(.value)[]
+					| "  no \(map(.key) | join(", ")): \(.[0].value)"))
+		end' | sed 's/ *$//'
+}
+
+# For `status -v`: what the columns stand for.
+status_explain() {
+	cat <<-'EOF'
+
+	seccomp   a list of the system calls that tool code may make
+	landlock  files outside of a list, TCP, signals outward are refused by the kernel; the number is its version
+	userns    an own user namespace, with a count of processes of its own for each call
+	pidns     no other process can be seen or signalled
+	mountns   an own file tree without /proc and /home, and private scratch space
+	netns     no network interface
+	cgroup    what a tool takes altogether is bounded; the number is the version of the control groups
+	nofs      stands in for landlock: no system call takes a path
+
+	What each holds and how a host is given it: services/executor/README.md, docs/operations.md
+	EOF
 }
 
 status_is_healthy() {

@@ -188,14 +188,13 @@ static void print_instances(const PB(Status) * status)
 	print_table_end(t, stdout);
 }
 
-static json_t *layers_json(const PB(Instance) * in)
+static json_t *object_json(ProtobufCBinaryData text)
 {
-	json_t *layers = NULL;
+	json_t *object = NULL;
 	struct err ignored = { 0 };
 
-	if (in->layers_json.len > 0 &&
-	    json_load(in->layers_json.data, in->layers_json.len, &layers, &ignored) == 0)
-		return layers;
+	if (text.len > 0 && json_load(text.data, text.len, &object, &ignored) == 0)
+		return object;
 	return json_object();
 }
 
@@ -207,12 +206,12 @@ static json_t *instance_json(const PB(Instance) * in)
 	clock_format_iso(in->since_unix_ms, since);
 	if (in->boot_id.len == BOOT_ID_SIZE)
 		format_hex(in->boot_id.data, in->boot_id.len, boot_id);
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:b, s:b, s:o}", "role",
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:b, s:b, s:o, s:o}", "role",
 			 short_role(in), "instance", in->instance, "boot_id", boot_id, "version",
 			 in->version, "since", since, "control_addr", in->control_addr, "work_addr",
 			 in->work_addr, "capacity", (int)in->capacity, "in_flight",
 			 (int)in->in_flight, "draining", in->draining, "stale", in->stale, "layers",
-			 layers_json(in));
+			 object_json(in->layers_json), "missing", object_json(in->missing_json));
 }
 
 /* The instances of one role; ROLE_NONE: all. */

@@ -148,6 +148,7 @@ static PB(Instance) * copy_into(struct arena *arena, const PB(Instance) * from)
 	to->control_addr = arena_str(arena, from->control_addr);
 	to->work_addr = arena_str(arena, from->work_addr);
 	to->layers_json = bytes_into(arena, from->layers_json);
+	to->missing_json = bytes_into(arena, from->missing_json);
 	to->version = arena_str(arena, from->version);
 	to->host_id = arena_str(arena, from->host_id);
 	return to;

@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -65,11 +66,11 @@ class FakeEgress:
 
 
 @pytest.fixture(scope="module")
-def egress(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("egress")
-    for d in (directory, directory.parent, directory.parent.parent):
-        os.chmod(d, 0o755)
-    return FakeEgress(str(directory / "socket"))
+def egress():
+    # Not pytest's own directory: every pytest that starts on the machine closes that to other users.
+    with tempfile.TemporaryDirectory(prefix="mcpbox-egress-") as directory:
+        os.chmod(directory, 0o755)
+        yield FakeEgress(os.path.join(directory, "socket"))
 
 
 @pytest.fixture(scope="module", params=["full", "docker"])

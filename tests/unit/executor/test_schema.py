@@ -1,8 +1,8 @@
-"""Schemas read from source, docstrings, and the validator that judges arguments by them."""
+"""Schemas read from source, and docstrings."""
 
 import unittest
 
-from mcpbox_runtime import docstring, schema, validate
+from mcpbox_runtime import docstring, schema
 
 HEAD = """
 import typing as t
@@ -169,42 +169,6 @@ class Docstrings(unittest.TestCase):
         described = [p["description"] for p in found["input_schema"]["properties"].values()]
         self.assertEqual(described, ["from here", "y", "Parameter: c"])
         self.assertEqual(found["description"], "D.")
-
-
-class Validation(unittest.TestCase):
-    ROWS = (
-        ({"type": "integer"}, 3, 3.5), ({"type": "integer"}, 3.0, True), ({"type": "number"}, 1, "1"),
-        ({"type": ["string", "null"]}, None, 1), ({"enum": ["a", 1]}, 1, True), ({"const": None}, None, 0),
-        ({"minimum": 2}, 2, 1), ({"exclusiveMaximum": 2}, 1.9, 2), ({"multipleOf": 0.1}, 0.3, 0.35),
-        ({"minLength": 2}, "ab", "a"), ({"pattern": "^a+$"}, "aa", "b"), ({"maxItems": 1}, [1], [1, 2]),
-        ({"uniqueItems": True}, [1, True], [1, 1.0]), ({"items": {"type": "string"}}, ["a"], ["a", 1]),
-        ({"prefixItems": [{"type": "string"}], "items": False}, ["a"], ["a", 1]),
-        ({"required": ["a"]}, {"a": 1}, {}), ({"properties": {"a": {"type": "string"}}}, {"a": "x"}, {"a": 1}),
-        ({"additionalProperties": False, "properties": {"a": {}}}, {"a": 1}, {"b": 1}),
-        ({"patternProperties": {"^x": {"type": "integer"}}}, {"x1": 1}, {"x1": "1"}),
-        ({"anyOf": [{"type": "string"}, {"type": "null"}]}, None, 1), ({"not": {"type": "string"}}, 1, "a"),
-        ({"oneOf": [{"minimum": 1}, {"minimum": 5}]}, 2, 6), ({"allOf": [{"minimum": 1}, {"maximum": 3}]}, 2, 4),
-        ({"if": {"minimum": 5}, "then": {"maximum": 6}, "else": {"minimum": 1}}, 6, 7),
-        ({"contains": {"const": 1}, "maxContains": 1}, [1, 2], [1, 1]),
-        ({"$ref": "#/$defs/p", "$defs": {"p": {"type": "integer"}}}, 1, "x"),
-        ({"dependentRequired": {"a": ["b"]}}, {"a": 1, "b": 2}, {"a": 1}), ({"propertyNames": {"maxLength": 1}}, {"a": 1}, {"ab": 1}),
-        ({"type": "object", "properties": {"a": {}}, "unevaluatedProperties": False}, {"a": 1}, {"b": 1}),
-    )
-
-    def test_each_keyword_has_a_value_that_fits_and_one_that_does_not(self):
-        for made, good, bad in self.ROWS:
-            with self.subTest(made):
-                self.assertIsNone(validate.first_problem(good, made))
-                self.assertIsNotNone(validate.first_problem(bad, made))
-
-    def test_the_problem_names_its_field(self):
-        made = {"properties": {"a": {"items": {"properties": {"b": {"type": "string"}}}}}}
-        self.assertEqual(validate.first_problem({"a": [{}, {"b": 1}]}, made)[0], "a[1].b")
-        self.assertEqual(validate.first_problem({}, {"required": ["city"]}), ("city", "is required"))
-
-    def test_references_out_of_the_schema_are_not_followed(self):
-        with self.assertRaises(ValueError):
-            validate.first_problem(1, {"$ref": "https://example.com/schema.json"})
 
 
 if __name__ == "__main__":

@@ -1,129 +1,60 @@
-"""Arguments: judged against the schema, turned into what main's annotations ask for, bound to its parameters."""
+"""Arguments by name -> a call of main."""
 
-import dataclasses
-import datetime
-import decimal
-import enum
-import inspect
 import types
-import typing
-import uuid
 
-from . import errors, validate
+from . import convert, errors
 
-_PLAIN = {str, int, float, bool, dict, list, object, type(None), typing.Any, inspect.Parameter.empty}
-_FROM_TEXT = {
-    datetime.datetime: datetime.datetime.fromisoformat,
-    datetime.date: datetime.date.fromisoformat,
-    datetime.time: datetime.time.fromisoformat,
-    decimal.Decimal: decimal.Decimal,
-    uuid.UUID: uuid.UUID,
-}
+_NUMBERS = (int, float)  # JSON writes 3 where 3.0 is meant, and the other way round
+_PLAIN = {str, bool, dict, list, object, type(None), *_NUMBERS}
+_VARIADIC = 0x0C  # CO_VARARGS, CO_VARKEYWORDS
 
 
-def check(values, schema):
-    """The arguments, or Refused naming the field."""
-    if not isinstance(values, dict):
-        raise errors.Refused("ArgumentError", "arguments must be an object")
-    problem = validate.first_problem(values, schema) if schema else None
-    if problem:
-        path, text = problem
-        raise errors.Refused("ArgumentError", "%s: %s" % (path or "arguments", text))
+def _is_plain(main):
+    """A function whose parameters all come by name and need no conversion."""
+    if type(main) is not types.FunctionType or hasattr(main, "__wrapped__"):
+        return False
+    code = main.__code__
+    if code.co_posonlyargcount or code.co_flags & _VARIADIC:
+        return False
+    return all(type(a) is type and a in _PLAIN for name, a in main.__annotations__.items() if name != "return")
+
+
+def _with_numbers(values, numbers):
+    """The same with 3.0 for 3 where a float is wanted."""
+    for name, kind in numbers:
+        if name in values and type(values[name]) is not kind:
+            values = {**values, name: convert.convert(kind, values[name])}
     return values
 
 
-def _fields_of(cls):
-    """name -> annotation of a dataclass or TypedDict, else None."""
-    if dataclasses.is_dataclass(cls) or typing.is_typeddict(cls):
-        return typing.get_type_hints(cls)
-    return None
+class Binder:
+    """Knows the parameters of one main.  Only what needs it pays for reading its signature and annotations."""
 
+    def __init__(self, main, space):
+        self.main, self.space = main, space
+        self.names = self.required = self.numbers = self.signature = None
+        if _is_plain(main):
+            code = main.__code__
+            count = code.co_argcount + code.co_kwonlyargcount
+            self.names = frozenset(code.co_varnames[:count])
+            optional = code.co_varnames[code.co_argcount - len(main.__defaults__ or ()):code.co_argcount]
+            self.required = self.names.difference(optional, main.__kwdefaults__ or ())
+            self.numbers = [item for item in main.__annotations__.items() if item[1] in _NUMBERS and item[0] != "return"]
 
-def _convert_class(hint, value):
-    if hint in _FROM_TEXT and isinstance(value, str):
-        return _FROM_TEXT[hint](value)
-    if issubclass(hint, enum.Enum) and not isinstance(value, hint):
-        return hint(value)
-    fields = _fields_of(hint)
-    if fields and isinstance(value, dict):
-        values = {k: convert(fields.get(k), v) for k, v in value.items()}
-        return hint(**values) if dataclasses.is_dataclass(hint) else values
-    if hint in (set, frozenset) and isinstance(value, list):
-        return hint(value)
-    return value
+    def call(self, values):
+        if self.names is None:
+            return self._call_typed(values)
+        if "http" in self.names and "http" not in values:
+            values = {**values, "http": self.space["http"]}
+        given = values.keys()
+        if not self.required <= given:
+            raise errors.Refused("ArgumentError", "%s: is required" % sorted(self.required - given)[0])
+        if not given <= self.names:
+            raise errors.Refused("ArgumentError", "%s: unknown argument" % sorted(given - self.names)[0])
+        return self.main(**_with_numbers(values, self.numbers))
 
-
-def _convert_union(options, value):
-    """The first member that takes the value; the schema has said that one does."""
-    for option in options:
-        if value is None and option is type(None):
-            return None
-        try:
-            new = convert(option, value)
-        except (ValueError, TypeError, KeyError, decimal.DecimalException):
-            continue
-        if new is not value:
-            return new
-    return value
-
-
-def convert(hint, value):
-    origin = typing.get_origin(hint)
-    inner = typing.get_args(hint)
-    if origin is typing.Annotated or origin in (typing.Required, typing.NotRequired):
-        return convert(inner[0], value)
-    if origin in (typing.Union, types.UnionType):
-        return _convert_union(inner, value)
-    if origin is dict and isinstance(value, dict) and len(inner) == 2:
-        return {k: convert(inner[1], v) for k, v in value.items()}
-    if origin in (list, set, frozenset) and isinstance(value, list) and inner:
-        return origin(convert(inner[0], v) for v in value)
-    return _convert_class(hint, value) if isinstance(hint, type) and origin is None else value
-
-
-def _hints(main, space):
-    annotations = getattr(main, "__annotations__", None) or {}
-    if all(not isinstance(a, str) and a.__hash__ and a in _PLAIN for a in annotations.values()):
-        return {}
-    try:
-        return typing.get_type_hints(main, space, include_extras=True)
-    except Exception:
-        return {}  # an annotation that cannot be evaluated converts nothing
-
-
-def _value_for(parameter, values, hints, space):
-    """(given, value) of one parameter; values is used up."""
-    name = parameter.name
-    if name in values:
-        value = values.pop(name)
-        return True, convert(hints[name], value) if name in hints else value
-    if name == "http":
-        return True, space["http"]
-    if parameter.default is not parameter.empty:
-        return False, None
-    hint = hints.get(name)
-    if type(None) in typing.get_args(hint):
-        return True, None  # Optional without a default: not required
-    raise errors.Refused("ArgumentError", "%s: is required" % name)
-
-
-def bind(main, values, space):
-    """(positional, named) for main."""
-    try:
-        parameters = inspect.signature(main).parameters.values()
-    except (TypeError, ValueError):
-        return (), dict(values)
-    hints, left = _hints(main, space), dict(values)
-    positional, named, takes_any = [], {}, False
-    for p in parameters:
-        if p.kind is p.VAR_KEYWORD:
-            takes_any = True
-        elif p.kind is not p.VAR_POSITIONAL:
-            given, value = _value_for(p, left, hints, space)
-            if p.kind is p.POSITIONAL_ONLY:
-                positional.append(value if given else p.default)
-            elif given:
-                named[p.name] = value
-    if left and not takes_any:
-        raise errors.Refused("ArgumentError", "%s: unknown argument" % sorted(left)[0])
-    return positional, {**named, **left}
+    def _call_typed(self, values):
+        if self.signature is None:
+            self.signature = convert.Signature(self.main, self.space)
+        positional, named = self.signature.bind(values)
+        return self.main(*positional, **named)

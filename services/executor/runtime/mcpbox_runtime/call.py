@@ -1,47 +1,86 @@
-"""Entry points for the worker: preload() once before forking, run() once in each call process."""
+"""Entry points for the worker, in the order in which they are called:
 
+    preload()   once in a spare worker, before it knows its tool
+    bind()      once, when the worker becomes the zygote of one tool version; runs nothing of the tool
+    prepare()   in each call process, ahead of its call, after it was hardened
+    run()       in each call process, once for each call that it serves
+"""
+
+import gc
 import json
+import os
+import sys
 
-from . import errors, result, schema, tool
+from . import errors, rehearsal, result, tool
 
 _loads = json.loads
+_bound = None
 
 
-def preload(with_http):
-    """Import what calls need, so that children share the pages."""
-    import asyncio
-    import concurrent.futures.thread  # noqa: F401  lazily imported by asyncio.to_thread
-    import encodings.idna  # noqa: F401
-    import gc
-    import importlib
-    import sys
-
-    for name in tool.DEFAULT_MODULES:
-        importlib.import_module(name)
+def preload(with_http, with_all=True):
+    """Import what calls need, so that children share the pages.  with_all: every module of the standing allowlist
+    too, for workers that cannot open a file any more when they bind."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numeric libraries start threads as they are imported
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if with_all:
+        tool.preload_all()
     if with_http:
         from . import http_object
 
         http_object.preload()
     tool.open_streams()
+    rehearsal.perform(rehearsal.UNTIL_SPECIALIZED)
+    _freeze()
 
-    async def nothing():
-        await asyncio.sleep(0)
 
-    asyncio.run(nothing())  # fills caches; its loop is closed again: epoll would be shared over fork
+def _freeze():
     sys.path_importer_cache.clear()
     gc.collect()
     gc.freeze()
 
 
-def run(payload):
-    """One job: JSON bytes in, the answer frame's JSON bytes out.  Never raises but for lack of memory."""
+def bind(payload):
+    """Take the tool: JSON bytes {kind, code, input_schema, output_schema, modules, result_kb}.  Imports the modules
+    that its source names and compiles it.  Never raises but for lack of memory: what is wrong with the code is kept
+    for the calls."""
+    global _bound
+    fields = _loads(payload)
+    _bound = Inspection() if fields["kind"] == "inspect" else tool.Tool(fields)
+    _freeze()
+    return fields
+
+
+def prepare():
+    """Touch what a call touches, so that its page faults are over before it comes."""
+    _bound.prepare()
+
+
+def run(arguments):
+    """One call: JSON bytes {arguments} in, the answer frame's JSON bytes out.  Never raises but for lack of memory."""
     try:
-        job = tool.Job(_loads(payload))
-        payload = None
-        if job.kind == "inspect":
-            return result.encode_inspection(schema.derive(job.code))
-        return tool.run(job)
+        if _bound is None:  # a worker that forks unbound: the tool and the arguments come in one
+            arguments = bind(arguments)
+            if arguments["kind"] == "inspect":
+                arguments["arguments"] = {"code": arguments["code"]}
+        else:
+            arguments = _loads(arguments)
+        return _bound.run(arguments.get("arguments", {}))
     except MemoryError:
         raise
     except BaseException as e:
         return errors.answer_internal(e)
+
+
+class Inspection:
+    """The tool that derives schemas: the source comes as the argument `code`."""
+
+    def __init__(self):
+        from . import schema
+
+        self.derive = schema.derive
+
+    def prepare(self):
+        self.run({"code": "def main(a: int): pass"})
+
+    def run(self, values):
+        return result.encode_inspection(self.derive(values["code"]))

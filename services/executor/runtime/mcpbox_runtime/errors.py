@@ -2,11 +2,11 @@
 
 import json
 import sys
-import traceback
 
 from .mcp_object import ToolError
 
 FRAMES_MAX = 50
+CAUSES_MAX = 5
 TEXT_MAX = 4000
 PREVIEW_MAX = 500
 SHOWN_HEADERS = (
@@ -14,7 +14,6 @@ SHOWN_HEADERS = (
     "x-deny-reason",
 )
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
-_extract = traceback.extract_tb
 
 
 class Refused(Exception):
@@ -45,13 +44,48 @@ def _context(line, lines):
     return shown
 
 
-def _where(e, source_file):
+def _frames(e, source_file):
+    """(line, function) of the tool's own frames, outermost first; the last ones of very many."""
+    found, step = [], e.__traceback__
+    while step is not None:
+        code = step.tb_frame.f_code
+        if code.co_filename == source_file:
+            found.append((step.tb_lineno or 0, code.co_name))
+        step = step.tb_next
+    return found[-FRAMES_MAX:]
+
+
+def _where(e, lines, source_file):
     """(line of the tool's own code, formatted frames of it)."""
     if isinstance(e, SyntaxError) and e.filename == source_file:
         return e.lineno, []
-    frames = [f for f in _extract(e.__traceback__, limit=FRAMES_MAX * 4) if f.filename == source_file]
-    shown = ["line %d, in %s: %s" % (f.lineno or 0, f.name, (f.line or "")[:200]) for f in frames[-FRAMES_MAX:]]
-    return frames[-1].lineno if frames else None, shown
+    found = _frames(e, source_file)
+    shown = []
+    for line, name in found:
+        text = lines[line - 1].strip()[:200] if 0 < line <= len(lines) else ""
+        shown.append("line %d, in %s: %s" % (line, name, text))
+    return found[-1][0] if found else None, shown
+
+
+def _cause(e):
+    return e.__cause__ or (None if e.__suppress_context__ else e.__context__)
+
+
+def _causes(e, source_file):
+    """What the error came from, one line each: causes, members of a group, notes."""
+    shown, cause = ["%s" % n for n in getattr(e, "__notes__", ())][:CAUSES_MAX], _cause(e)
+    if isinstance(e, BaseExceptionGroup):
+        shown += ["with %s" % _line_of(inner, source_file) for inner in e.exceptions[:CAUSES_MAX]]
+    while cause is not None and len(shown) < CAUSES_MAX:
+        shown.append("after %s" % _line_of(cause, source_file))
+        cause = _cause(cause)
+    return shown
+
+
+def _line_of(e, source_file):
+    frames = _frames(e, source_file)
+    text = "%s: %s" % (_name_of(e), _text_of(e)[:PREVIEW_MAX])
+    return "%s (line %d)" % (text, frames[-1][0]) if frames else text
 
 
 def _http_info(e):
@@ -71,12 +105,15 @@ def _http_info(e):
 
 def _detail(e, text, lines, source_file="tool.py"):
     detail = {"message": text, "error_type": _name_of(e)}
-    line, frames = (None, []) if isinstance(e, Refused) else _where(e, source_file)
+    line, frames = (None, []) if isinstance(e, Refused) else _where(e, lines, source_file)
     if line:
         detail["line_number"] = line
     detail["code_context"] = _context(line, lines) if line else []
     detail["traceback"] = frames
     detail["source_file"] = source_file
+    causes = [] if isinstance(e, Refused) else _causes(e, source_file)
+    if causes:
+        detail["causes"] = causes
     info = _http_info(e)
     if info:
         detail["http_info"] = info
@@ -85,7 +122,7 @@ def _detail(e, text, lines, source_file="tool.py"):
 
 def _for_people(detail):
     shown = ["%s" % detail["error_type"] + (" at line %d" % detail["line_number"] if "line_number" in detail else "")]
-    shown += detail["code_context"]
+    shown += detail["code_context"] + detail.get("causes", [])
     info = detail.get("http_info") or {}
     if "status_code" in info:
         shown.append("HTTP %d %s" % (info["status_code"], info["url"]))

@@ -1,17 +1,14 @@
 """The object `http`: httpx.AsyncClient over the egress-proxy's forward protocol (proto/egress.proto).
 
 The transport works without an event loop (blocking, when a coroutine is driven directly) and with one.  A
-stream carries one request after the other; requests that run at once use several streams.
+stream carries one request after the other; requests that run at once use several streams.  httpx is imported
+at the first use: a zygote for tools that do not name `http` has none.
 """
 
 import json
 import struct
-import time
-
-from . import host
 
 HEAD_MAX = 64 * 1024
-METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
 
 _dumps = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 _loads = json.loads
@@ -97,7 +94,12 @@ class _Stream:
 
 async def _exchange(head, body):
     """One request on a stream of its own or an idle one -> (answer head, body)."""
-    sock = _idle.pop() if _idle else host.open_stream()
+    from . import host
+
+    try:
+        sock = _idle.pop()
+    except IndexError:
+        sock = host.open_stream()
     try:
         stream = _Stream(sock, _running_loop())
         data = _dumps(head).encode()
@@ -130,17 +132,18 @@ def _response(answer, content, request):
         for k, v in answer.get("headers", ())
         if k.lower() not in ("content-encoding", "transfer-encoding")
     ]
-    extensions = {
-        "http_version": str(answer.get("http_version", "HTTP/1.1")).encode("ascii", "replace"),
-        "reason_phrase": str(answer.get("reason") or "").encode("latin-1", "replace"),
-    }
-    if not extensions["reason_phrase"]:
-        del extensions["reason_phrase"]
-    return httpx.Response(answer["status"], headers=headers, content=content, request=request, extensions=extensions)
+    extensions = {"http_version": str(answer.get("http_version", "HTTP/1.1")).encode("ascii", "replace")}
+    if answer.get("reason"):
+        extensions["reason_phrase"] = str(answer["reason"]).encode("latin-1", "replace")
+    # As a stream, so that http.stream() reads it as it would read one that arrives.
+    stream = httpx.ByteStream(content)
+    return httpx.Response(answer["status"], headers=headers, stream=stream, request=request, extensions=extensions)
 
 
 async def _handle(request):
     import httpx
+
+    from . import host
 
     body = await request.aread()
     # libcurl asks for the codings that it can undo; framing is the proxy's business.
@@ -166,10 +169,12 @@ async def _handle(request):
 
 
 async def _now(timer):
+    import time
+
     return time.perf_counter()
 
 
-def _make_client():
+def _make_client(handle):
     import httpx
 
     # httpx 0.23 measures with the event loop's clock; here there need not be a loop.
@@ -179,7 +184,7 @@ def _make_client():
 
     class Forward(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request):
-            return await _handle(request)
+            return await handle(request)
 
     # The call's own time limit ends a slow request; no environment, no certificates: TLS is the proxy's.
     return httpx.AsyncClient(transport=Forward(), timeout=None, trust_env=False, max_redirects=10)
@@ -188,38 +193,77 @@ def _make_client():
 def client():
     global _client
     if _client is None:
-        _client = _make_client()
+        preload()
+        _client = _make_client(_handle)
     return _client
 
 
 class Http:
-    """As httpx.AsyncClient: get post put patch delete head options request."""
+    """The call's httpx.AsyncClient, with httpx's exceptions and classes beside its methods."""
 
     Denied = Denied
-
-    async def request(self, method, url, **options):
-        return await client().request(method, url, **options)
 
     def __getattr__(self, name):
         if name in EXPORTS:
             import httpx
 
             return getattr(httpx, name)
-        raise AttributeError("http has no attribute %r" % name)
+        return getattr(client(), name)
 
+    def __setattr__(self, name, value):
+        setattr(client(), name, value)
 
-def _method(name):
-    async def send(self, url, **options):
-        return await getattr(client(), name)(url, **options)
+    def __dir__(self):
+        return sorted({*dir(client()), *EXPORTS, "Denied"})
 
-    send.__name__ = name
-    return send
+    async def __aenter__(self):
+        return self
 
-
-for _name in METHODS:
-    setattr(Http, _name, _method(_name))
+    async def __aexit__(self, *exc):
+        pass  # the call ends with its process
 
 
 def preload():
-    """Import httpx and build the client before the fork; opens nothing."""
-    client()
+    """Import httpx, without the command line program that comes with it: that would double its size."""
+    import sys
+
+    if "httpx" not in sys.modules:
+        kept = sys.modules.get("click")
+        sys.modules["click"] = None  # httpx goes without when it cannot be imported
+        try:
+            import httpx  # noqa: F401
+        finally:
+            del sys.modules["click"]
+            if kept is not None:
+                sys.modules["click"] = kept
+    from . import host  # noqa: F401
+
+
+def prepare():
+    """In a zygote or a call process, ahead of the call: a client, used once with answers of its own."""
+    global _client
+
+    async def answer(request):
+        await request.aread()
+        return _response({"status": 200, "headers": [["Content-Type", "application/json"], ["Set-Cookie", "a=b"]]},
+                         b'{"a": 1}', request)
+
+    async def use(client):
+        for method in ("GET", "POST"):
+            options = {"json": {"a": 1}} if method == "POST" else {"params": {"a": "b"}}
+            (await client.request(method, "https://example.invalid/path", headers={"X-A": "b"}, **options)).json()
+
+    preload()
+    try:
+        use(_make_client(answer)).send(None)
+    except StopIteration:
+        pass
+    _client = _make_client(_handle)
+
+
+def renew():
+    """A further call in the same process: no cookies, settings and streams of the one before."""
+    global _client
+    _client = None
+    while _idle:
+        _idle.pop().close()

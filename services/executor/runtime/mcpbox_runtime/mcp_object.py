@@ -1,9 +1,5 @@
 """The object `mcp`: content builders, ToolError, progress and log."""
 
-import base64
-
-from . import host
-
 LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
 
@@ -24,13 +20,22 @@ class Content:
 
 
 class _Sent:
-    """What log() returns, so that `await mcp.log(...)` works as well."""
+    """What progress() and log() return: both are done at once, with and without `await`."""
 
     def __await__(self):
         return iter(())
 
 
+def _send(op, event):
+    from . import host  # loaded ahead of the call for tools that name one of them
+
+    host.send_event({"op": op, "event": event})
+    return _Sent()
+
+
 def _base64(data):
+    import base64
+
     if isinstance(data, str):
         base64.b64decode(data, validate=True)
         return data
@@ -68,21 +73,25 @@ class Mcp:
         return Content({"type": "resource", "resource": inner})
 
     @staticmethod
-    def link(uri, name):
-        return Content({"type": "resource_link", "uri": _word(uri, "uri"), "name": _word(name, "name")})
+    def link(uri, name, mime=None, description=None):
+        block = {"type": "resource_link", "uri": _word(uri, "uri"), "name": _word(name, "name")}
+        if mime is not None:
+            block["mimeType"] = _word(mime, "mime")
+        if description is not None:
+            block["description"] = str(description)
+        return Content(block)
 
     @staticmethod
-    async def progress(value, total=None, message=None):
+    def progress(value, total=None, message=None):
         event = {"progress": value + 0}
         if total is not None:
             event["total"] = total + 0
         if message is not None:
             event["message"] = str(message)
-        host.send_event({"op": "progress", "event": event})
+        return _send("progress", event)
 
     @staticmethod
     def log(level, data):
         if level not in LOG_LEVELS:
             raise ValueError("log level must be one of %s" % ", ".join(LOG_LEVELS))
-        host.send_event({"op": "log", "event": {"level": level, "data": data}})
-        return _Sent()
+        return _send("log", {"level": level, "data": data})

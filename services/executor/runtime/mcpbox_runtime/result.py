@@ -1,12 +1,8 @@
 """What main returned -> the answer frame: MCP content and the structured value, as JSON bytes."""
 
-import dataclasses
-import datetime
-import decimal
 import enum
 import json
 import re
-import uuid
 
 from .mcp_object import Content
 
@@ -22,19 +18,47 @@ class ResultTooLarge(Exception):
     """Over the limit; the text gives limit and size."""
 
 
+# Types by where they come from: a value cannot have one whose module is not loaded.
+_TEXTS = {
+    ("datetime", "datetime"): lambda v: v.isoformat(),
+    ("datetime", "date"): lambda v: v.isoformat(),
+    ("datetime", "time"): lambda v: v.isoformat(),
+    ("decimal", "Decimal"): str,
+    ("uuid", "UUID"): str,
+}
+_HINTS = {
+    "set": "return sorted(...) or list(...) of it",
+    "frozenset": "return sorted(...) or list(...) of it",
+    "generator": "return list(...) of it",
+    "bytes": "return text, base64, or mcp.image, mcp.audio, mcp.resource of it",
+    "bytearray": "return text, base64, or mcp.image, mcp.audio, mcp.resource of it",
+    "coroutine": "it was not awaited; in `async def main` write `await ...`",
+    "async_generator": "return a list: [item async for item in ...]",
+    "Response": "return r.json() or r.text of it",
+}
+
+
+def _refuse_type(value):
+    name = type(value).__name__
+    hint = "; " + _HINTS[name] if name in _HINTS else ""
+    raise ResultError("a result of type '%s' has no JSON form%s" % (name, hint))
+
+
 def _plain(value):
     """For the encoder: one level of what JSON does not know."""
     if isinstance(value, enum.Enum):
         return value.value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if hasattr(type(value), "__dataclass_fields__"):
+        import dataclasses  # is loaded: the class was made by it
+
         return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-    if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
-        return value.isoformat()
-    if isinstance(value, (decimal.Decimal, uuid.UUID)):
-        return str(value)
+    for base in type(value).__mro__:
+        to_text = _TEXTS.get((base.__module__, base.__qualname__))
+        if to_text:
+            return to_text(value)
     if isinstance(value, Content):
         raise ResultError("mcp content must be returned by itself or in a list, not inside a value")
-    raise ResultError("a result of type '%s' has no JSON form" % type(value).__name__)
+    return _refuse_type(value)
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain).encode
@@ -77,8 +101,8 @@ def _mib(size):
     return "%.1f MiB" % (size / 1048576) if size >= 1048576 else "%.1f KiB" % (size / 1024)
 
 
-def _bounded(data, job):
-    limit = job.result_kb * 1024
+def _bounded(data, tool):
+    limit = tool.result_kb * 1024
     if len(data) > limit:
         limit_text = _mib(limit).replace(".0 ", " ")
         raise ResultTooLarge("result limit %s exceeded (%s)" % (limit_text, _mib(len(data))))
@@ -93,9 +117,10 @@ def _utf8(text):
 
 
 def _is_content(value):
-    if isinstance(value, Content):
-        return True
-    return isinstance(value, (list, tuple)) and len(value) > 0 and all(isinstance(v, Content) for v in value)
+    """One block, or a list of blocks and texts with at least one block."""
+    if not isinstance(value, (list, tuple)):
+        return isinstance(value, Content)
+    return any(isinstance(v, Content) for v in value) and all(isinstance(v, (Content, str)) for v in value)
 
 
 def _frame(content, structured=None):
@@ -103,23 +128,29 @@ def _frame(content, structured=None):
     return b'{"ok":true,"content":' + content + tail + b"}"
 
 
-def _encode_content(value, job):
-    blocks = [value] if isinstance(value, Content) else list(value)
-    return _frame(_bounded(_utf8(to_json([b.block for b in blocks])), job))
+def _encode_content(value, tool):
+    if tool.has_output_schema:
+        raise ResultError("the tool has an output schema: main must return a value that fits it, not mcp content")
+    blocks = [value] if isinstance(value, Content) else value
+    found = [b.block if isinstance(b, Content) else {"type": "text", "text": b} for b in blocks]
+    return _frame(_bounded(_utf8(to_json(found)), tool))
 
 
-def encode(value, job):
+def encode(value, tool):
     """The answer frame of a call that went well."""
     if _is_content(value):
-        return _encode_content(value, job)
-    has_schema = bool(job.output_schema)
+        return _encode_content(value, tool)
     is_text = type(value) is str
     text = value if is_text else to_json(value)
-    data = _bounded(_utf8(text), job)
+    data = _bounded(_utf8(text), tool)
     block = b'[{"type":"text","text":' + _utf8(_encode_string(text)) + b"}]"
-    if (is_text or value is None) and not has_schema:
-        return _frame(block)
-    return _frame(block, _utf8(to_json(value)) if is_text else data)
+    if not tool.has_output_schema:
+        return _frame(block) if is_text or value is None else _frame(block, data)
+    structured = _utf8(to_json(value)) if is_text else data
+    problem = tool.check_result.problem(json.loads(structured))
+    if problem:
+        raise ResultError("the result does not fit the output schema: %s: %s" % (problem[0] or "result", problem[1]))
+    return _frame(block, structured)
 
 
 def encode_inspection(found):

@@ -1,112 +1,175 @@
-"""Compiles a tool, runs its main, encodes what it gives."""
+"""One tool version: compiled once, its body run once in a process, its main run for each call."""
 
-import inspect
-import linecache
+import json
 import sys
 import types
 
-from . import arguments, errors, imports, mcp_object, result
+from . import arguments, errors, http_object, imports, mcp_object, result, validate
 
 SOURCE_FILE = "tool.py"
-
-DEFAULT_MODULES = tuple(
-    "json base64 binascii html csv xml.etree.ElementTree re string textwrap difflib datetime time calendar "
-    "zoneinfo math decimal fractions random statistics collections itertools functools operator hashlib hmac "
-    "secrets urllib.parse dataclasses typing enum copy asyncio uuid contextlib".split()
-)
-
-
-class Job:
-    """What came in the payload.  An object, so that a tool that looks at the frames below its own meets a name and
-    not the whole text."""
-
-    __slots__ = ("kind", "code", "lines", "arguments", "input_schema", "output_schema", "modules", "result_kb")
-
-    def __init__(self, fields):
-        self.kind = fields["kind"]
-        self.code = fields["code"]
-        self.lines = self.code.splitlines(True)
-        self.arguments = fields.get("arguments")
-        self.input_schema = fields.get("input_schema")
-        self.output_schema = fields.get("output_schema")
-        self.modules = tuple(fields.get("modules", ()))
-        self.result_kb = fields.get("result_kb") or result.DEFAULT_RESULT_KB
-
-    def needs_loop(self):
-        """Code that names asyncio or uses foreign modules may need an event loop."""
-        return "asyncio" in self.code or bool(set(self.modules) - set(DEFAULT_MODULES))
+_Coroutine = types.CoroutineType
+_Function = types.FunctionType
 
 
 def open_streams():
     """sys.stdout and sys.stderr over descriptors 1 and 2, line by line: what was printed before a call is
     killed is kept."""
-    sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
-    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
+    sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
+    sys.stderr = sys.__stderr__ = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
 
 
-def _namespace(job, values):
-    import datetime
-    import json
+def preload_all():
+    """For workers whose calls cannot open a file."""
+    import concurrent.futures.thread  # noqa: F401  lazily imported by asyncio.to_thread
+    import encodings.idna  # noqa: F401
+    import importlib
 
-    module = types.ModuleType("tool")
-    sys.modules["tool"] = module  # dataclasses and typing look classes up by module
-    space = module.__dict__
-    space.update(
-        __builtins__=imports.make_builtins(DEFAULT_MODULES + job.modules),
-        __file__=SOURCE_FILE, arguments=values, json=json, datetime=datetime,
-        secrets=types.MappingProxyType({}), mcp=mcp_object.Mcp(), http=_http(),
-    )
-    return space
+    for name in imports.DEFAULT_MODULES + ("mcpbox_runtime.convert", "mcpbox_runtime.schema"):
+        importlib.import_module(name)
 
 
-class _LazyHttp:
-    """Loads httpx at the first use: a zygote for tools that do not mention `http` has none."""
+class Tool:
+    def __init__(self, fields):
+        self.source = fields["code"]
+        self.lines = self.source.splitlines(True)
+        self.modules = tuple(fields.get("modules", ()))
+        self.result_kb = fields.get("result_kb") or result.DEFAULT_RESULT_KB
+        self.check_arguments = validate.Checker(fields.get("input_schema"))
+        self.has_output_schema = bool(fields.get("output_schema"))
+        self.check_result = validate.Checker(fields.get("output_schema"))
+        self.failure = self.code = None
+        self.space = self.binder = self.loop = None
+        self.needs_loop = self.uses_http = False
+        self.streams = sys.stdout, sys.stderr
+        self._bind()
 
-    def __getattr__(self, name):
-        from . import http_object
+    def _bind(self):
+        """Compile, and import what the source names.  What fails here fails again, and is told, in the call."""
+        try:
+            self.code = compile(self.source, SOURCE_FILE, "exec", dont_inherit=True)
+        except MemoryError:
+            raise
+        except Exception as e:
+            self.failure = e.with_traceback(None)
+            return
+        found = imports.Names(self.code)
+        allowed = imports.DEFAULT_MODULES + self.modules
+        self.builtins = imports.make_builtins(allowed)
+        imports.load(found, allowed)
+        if "datetime" in self.source:
+            import datetime  # noqa: F401  a global of the tool
+        self.guards_importlib = any(name.partition(".")[0] == "importlib" for name, _ in found.imports)
+        self.uses_http = "http" in found.names
+        if self.uses_http:
+            http_object.preload()
+        if "mcp" in found.names:
+            from . import host  # noqa: F401  for progress and log
+        if found.needs_typing():
+            import typing  # noqa: F401
+        self.needs_loop = found.needs_loop(self.source)
+        if self.needs_loop:
+            import asyncio  # noqa: F401
+            import concurrent.futures.thread  # noqa: F401  lazily imported by asyncio.to_thread
+        linecache = sys.modules.get("linecache")
+        if linecache:  # for modules that show source lines: traceback, inspect, warnings
+            linecache.cache[SOURCE_FILE] = (len(self.source), None, self.lines, SOURCE_FILE)
 
-        return getattr(http_object.Http(), name)
+    def prepare(self):
+        from . import rehearsal
 
+        rehearsal.touch()
+        if self.failure is None:
+            self.check_arguments.problem({})
+            if self.needs_loop:
+                self._open_loop()
+            if self.uses_http:
+                http_object.prepare()
 
-def _http():
-    if "mcpbox_runtime.http_object" not in sys.modules:
-        return _LazyHttp()
-    from . import http_object
+    def forget(self):
+        """As if the body had not run yet."""
+        self.space = self.binder = None
 
-    return http_object.Http()
+    # ---- the body ----
 
+    def _start(self, values):
+        if self.failure is not None:
+            raise self.failure.with_traceback(None)
+        module = types.ModuleType("tool")
+        sys.modules["tool"] = module  # dataclasses and typing look classes up by module
+        space = module.__dict__
+        space.update(
+            __builtins__=self.builtins, __file__=SOURCE_FILE, arguments=values, json=json,
+            secrets=types.MappingProxyType({}), mcp=mcp_object.Mcp(), http=http_object.Http(),
+        )
+        if "datetime" in self.source:
+            import datetime  # loaded when the tool was bound
 
-def _drive(coroutine, job):
-    """Run the coroutine of main.  A loop costs 2 ms and more; it is made only for code that may need it."""
-    if job.needs_loop():
+            space["datetime"] = datetime
+        if self.guards_importlib:
+            imports.guard_importlib(space)
+        exec(self.code, space)
+        main = space.get("main")
+        if not callable(main):
+            raise errors.Refused("NameError", "the code defines no function 'main'")
+        self.space, self.binder = space, arguments.Binder(main, space)
+
+    def _renew(self, values):
+        """A further call in the same process: what the one before left in the runtime's own state goes."""
+        self.space["arguments"] = values
+        sys.stdout, sys.stderr = self.streams
+        if self.uses_http:
+            http_object.renew()
+        if self.loop is not None:
+            import asyncio
+
+            for task in asyncio.all_tasks(self.loop):
+                task.cancel()
+
+    # ---- a call ----
+
+    def _open_loop(self):
         import asyncio
 
-        # Left open and tasks left alone: the process ends as soon as the answer is out.
-        return asyncio.new_event_loop().run_until_complete(coroutine)
-    try:
-        while True:
-            waited_for = coroutine.send(None)
-            if waited_for is not None:
-                raise RuntimeError("main waits for %r, which needs 'import asyncio'" % type(waited_for).__name__)
-    except StopIteration as e:
-        return e.value
+        # Never closed: the process ends as soon as its last answer is out.
+        self.loop = asyncio.new_event_loop()
+
+    def _drive(self, coroutine):
+        """Run the coroutine of main.  Without a loop unless the code may need one: a loop costs more than a small
+        call."""
+        if self.needs_loop:
+            if self.loop is None:
+                self._open_loop()
+            return self.loop.run_until_complete(coroutine)
+        try:
+            while True:
+                waited_for = coroutine.send(None)
+                if waited_for is not None:
+                    raise RuntimeError("main waits for a %r, which needs 'import asyncio'" % type(waited_for).__name__)
+        except StopIteration as e:
+            return e.value
+
+    def _call(self, values):
+        self.check_arguments.demand(values)
+        if self.space is None:
+            self._start(values)
+        else:
+            self._renew(values)
+        value = self.binder.call(values)
+        if type(value) is _Coroutine:
+            return self._drive(value)
+        return self._drive(_finish(value)) if hasattr(type(value), "__await__") else value
+
+    def run(self, values):
+        try:
+            answer = result.encode(self._call(values), self)
+        except BaseException as e:
+            answer = errors.answer(e, self.lines)
+        _flush()
+        return answer
 
 
 async def _finish(awaitable):
     return await awaitable
-
-
-def _call_main(space, job, values):
-    main = space.get("main")
-    if not callable(main):
-        raise errors.Refused("NameError", "the code defines no function 'main'")
-    positional, named = arguments.bind(main, values, space)
-    value = main(*positional, **named)
-    if inspect.iscoroutine(value):
-        return _drive(value, job)
-    if inspect.isawaitable(value):
-        return _drive(_finish(value), job)
-    return value
 
 
 def _flush():
@@ -115,16 +178,3 @@ def _flush():
             stream.flush()
         except Exception:
             pass  # the tool closed or replaced it: its own output
-
-
-def run(job):
-    linecache.cache[SOURCE_FILE] = (len(job.code), None, job.lines, SOURCE_FILE)
-    try:
-        values = arguments.check(job.arguments, job.input_schema)
-        space = _namespace(job, values)
-        exec(compile(job.code, SOURCE_FILE, "exec", dont_inherit=True), space)
-        answer = result.encode(_call_main(space, job, values), job)
-    except BaseException as e:
-        answer = errors.answer(e, job.lines)
-    _flush()
-    return answer
