@@ -67,11 +67,28 @@ static int ruleset_of(const struct call *c)
 	return c->slot ? c->slot->ruleset : c->w->landlock.apart;
 }
 
+/* One of its own: flags that a call sets on an inherited open file the next would see. */
+static int open_empty_input(void)
+{
+	int ends[2], fd;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -errno;
+	fd = fcntl(ends[0], F_DUPFD_CLOEXEC, CALL_FD_END);
+	if (fd < 0)
+		fd = -errno;
+	close(ends[0]);
+	close(ends[1]);
+	return fd;
+}
+
 static int place_descriptors(struct call *c)
 {
+	int input = open_empty_input();
 	const struct {
 		int from, to;
 	} moves[] = {
+		{ input, STDIN_FILENO },
 		{ c->fds[FORK_FD_OUTPUT], STDOUT_FILENO },
 		{ c->fds[FORK_FD_OUTPUT], STDERR_FILENO },
 		{ c->fds[FORK_FD_RESULT], CALL_FD_RESULT },
@@ -81,6 +98,8 @@ static int place_descriptors(struct call *c)
 	enum { COUNT = sizeof(moves) / sizeof(moves[0]) };
 	int high[COUNT];
 
+	if (input < 0)
+		return input;
 	/* Out of the way first: a source may have the number of another's target. */
 	for (int i = 0; i < COUNT; i++) {
 		high[i] =
@@ -94,7 +113,8 @@ static int place_descriptors(struct call *c)
 	}
 	if (leaves_out(c->w, LAYER_FDS))
 		return 0;
-	return close_range(CALL_FD_END, ~0u, 0) < 0 ? -errno : 0;
+	return close_range(ruleset_of(c) < 0 ? CALL_FD_RULESET : CALL_FD_END, ~0u, 0) < 0 ? -errno
+											  : 0;
 }
 
 static int leave_session(struct call *c)
@@ -117,7 +137,10 @@ static int tell_python(struct call *c)
 
 static int enter_scratch(struct call *c)
 {
-	return c->slot && chdir(c->slot->path) < 0 ? -errno : 0;
+	int r = c->slot && chdir(c->slot->path) < 0 ? -errno : 0;
+
+	scratch_forget_paths(&c->w->scratch);
+	return r;
 }
 
 static int leave_user_namespace(struct call *c)
@@ -184,7 +207,8 @@ void confine_call(struct worker *w, const int *fds, int slot)
 		leave_session,
 		/* reseeds random, new main thread; before limits, since it allocates */
 		tell_python,
-		/* while paths above it may still be walked */
+		/* while paths above it may still be walked; the names of other calls' go from
+		   memory, where the tool could read them */
 		enter_scratch,
 		/* own count for RLIMIT_NPROC; nothing of the zygote's namespace may be administered
 		 */
@@ -338,6 +362,18 @@ static int become_plain(void)
 	return 0;
 }
 
+static void plan_files(struct worker *w)
+{
+	int abi = landlock_probe();
+
+	/* Landlock keeps calls of a tool out of each other's scratch: without it there is none.
+	 * (Left out by a test, the rest stays as it is.) */
+	w->has_scratch = abi > 0 && (w->namespaces & LAYER_MOUNTNS);
+	w->without_files = abi == 0 && !(w->namespaces & LAYER_MOUNTNS);
+	w->landlock.abi = leaves_out(w, LAYER_LANDLOCK) ? 0 : abi;
+	w->landlock.apart = -1;
+}
+
 int confine_worker(struct worker *w, const char **ret_step)
 {
 	int r;
@@ -357,30 +393,17 @@ int confine_worker(struct worker *w, const char **ret_step)
 		if (r < 0)
 			return r;
 	}
+	plan_files(w);
 	w->has_call_namespaces = (w->namespaces & LAYER_USERNS) && !leaves_out(w, LAYER_CALLNS);
 	w->zygote = getpid();
 	return 0;
-}
-
-static int prepare_landlock(struct worker *w)
-{
-	int abi = landlock_probe();
-
-	/* Landlock keeps calls of a tool out of each other's scratch: without it there is none.
-	 * (Left out by a test, the rest stays as it is.) */
-	w->has_scratch = abi > 0 && (w->namespaces & LAYER_MOUNTNS);
-	w->without_files = abi == 0 && !(w->namespaces & LAYER_MOUNTNS);
-	w->landlock.apart = -1;
-	if (abi == 0 || leaves_out(w, LAYER_LANDLOCK))
-		return 0;
-	w->landlock.abi = abi;
-	return landlock_open(&w->landlock, &w->paths);
 }
 
 static int prepare_filters(struct worker *w, const char **ret_step)
 {
 	const struct filter_options o = {
 		.without_files = w->without_files,
+		.without_changes = !(w->namespaces & LAYER_MOUNTNS),
 		.without_signal = !(w->namespaces & LAYER_PIDNS) && w->landlock.abi < 6,
 	};
 	int r = filter_build_zygote(&o, &w->zygote_filter, ret_step);
@@ -400,7 +423,7 @@ int confine_worker_late(struct worker *w, const char **ret_step)
 	if (w->base.threads != 1)
 		return -EBUSY;
 	*ret_step = "landlock";
-	r = prepare_landlock(w);
+	r = w->landlock.abi > 0 ? landlock_open(&w->landlock, &w->paths) : 0;
 	if (r == 0)
 		r = prepare_filters(w, ret_step);
 	if (r < 0)

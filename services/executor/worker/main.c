@@ -50,7 +50,7 @@ static int start(struct worker *w, const char **ret_step)
 		r = give_pipes_as_output();
 	}
 	if (r == 0)
-		r = python_start(&w->config, ret_step) < 0 ? -ENOEXEC : 0;
+		r = python_start(&w->config, w->without_files, ret_step) < 0 ? -ENOEXEC : 0;
 	if (r == 0)
 		r = confine_worker_late(w, ret_step);
 	return r;

@@ -67,9 +67,9 @@ static int initialize(const struct wire_config *worker)
 	return r;
 }
 
-static int call_preload(PyObject *module, bool with_http)
+static int call_preload(PyObject *module, bool with_http, bool with_all)
 {
-	PyObject *done = PyObject_CallMethod(module, "preload", "i", with_http ? 1 : 0);
+	PyObject *done = PyObject_CallMethod(module, "preload", "ii", with_http, with_all);
 
 	if (!done)
 		return -1;
@@ -80,7 +80,7 @@ static int call_preload(PyObject *module, bool with_http)
 	return bind_tool && prepare_call && run_call ? 0 : -1;
 }
 
-int python_start(const struct wire_config *config, const char **ret_step)
+int python_start(const struct wire_config *config, bool without_files, const char **ret_step)
 {
 	PyObject *module;
 	int r;
@@ -94,7 +94,7 @@ int python_start(const struct wire_config *config, const char **ret_step)
 		PyErr_Print();
 		return -1;
 	}
-	r = call_preload(module, config->with_http != 0);
+	r = call_preload(module, config->with_http != 0, without_files);
 	if (r < 0)
 		PyErr_Print();
 	Py_DECREF(module);

@@ -7,9 +7,10 @@
 #include <stdint.h>
 #include "../wire.h"
 
-/* Starts the interpreter, imports the runtime and what it preloads, freezes the heap.  Returns 0 or
- * -1 with *ret_step naming what failed; the reason is on stderr. */
-int python_start(const struct wire_config *config, const char **ret_step);
+/* Starts the interpreter, imports the runtime and what it preloads, freezes the heap.
+ * without_files: no module can be read later, so all that calls may import is.  Returns 0 or -1
+ * with *ret_step naming what failed; the reason is on stderr. */
+int python_start(const struct wire_config *config, bool without_files, const char **ret_step);
 
 /* Imports what a tool's source imports and compiles it; runs nothing of it.  What is wrong with it
  * is kept for the calls.  payload: JSON (job.h), borrowed.  Returns 0 or -1. */

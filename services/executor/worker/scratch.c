@@ -30,11 +30,11 @@ struct init {
 
 static int make_directory(char *path, size_t size)
 {
-	uint32_t name;
+	uint64_t name; /* not to be guessed: who knows it may look at times and change the mode */
 
 	if (getrandom(&name, sizeof(name), 0) != sizeof(name))
 		return -EIO;
-	(void)snprintf(path, size, SCRATCH_DIR "/%08x", name);
+	(void)snprintf(path, size, SCRATCH_DIR "/%016llx", (unsigned long long)name);
 	if (mkdir(path, 0700) == 0)
 		return 0;
 	path[0] = 0;
@@ -128,6 +128,14 @@ int scratch_set_size(const struct scratch *s, uint32_t size_mb)
 	return ask(s, SCRATCH_SLOTS, size_mb);
 }
 
+void scratch_forget_paths(struct scratch *s)
+{
+	for (int i = 0; i < SCRATCH_SLOTS; i++) {
+		if (s->slots[i].path[0]) /* else the page would be copied for nothing */
+			explicit_bzero(s->slots[i].path, sizeof(s->slots[i].path));
+	}
+}
+
 static int look_at(const char *path, struct stat *ret_root, struct statfs *ret_fill)
 {
 	return stat(path, ret_root) < 0 || statfs(path, ret_fill) < 0 ? -errno : 0;
@@ -149,6 +157,7 @@ int scratch_receive(struct scratch *s, const struct landlock *l)
 		return reply.error;
 	it = &s->slots[reply.slot];
 	memcpy(it->path, reply.path, sizeof(it->path));
+	explicit_bzero(reply.path, sizeof(reply.path)); /* this stack is the calls' as well */
 	r = look_at(it->path, &it->root, &it->fill);
 	if (r == 0 && l->abi > 0) {
 		it->ruleset = landlock_make(l, it->path);

@@ -35,6 +35,8 @@ struct scratch {
 /* In init: serves until the other side is gone.  Does not return. */
 void scratch_serve(int socket) __attribute__((noreturn));
 
+/* In a call: takes the paths of all slots out of memory. */
+void scratch_forget_paths(struct scratch *s);
 /* In the zygote.  The size of every slot; once, before the first is taken.  Returns 0 or -errno. */
 int scratch_set_size(const struct scratch *s, uint32_t size_mb);
 /* A clean slot, which is now used; waits for init if there is none.  Returns its number, -EAGAIN

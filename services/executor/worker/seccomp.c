@@ -29,6 +29,7 @@ enum answer {
 	REFUSE,    /* EPERM: ordinary code tries it and shows the message */
 	ABSENT,    /* ENOSYS: libraries fall back */
 	NO_MEMORY, /* ENOMEM */
+	PRETEND,   /* 0: says that it did, and does nothing */
 	KILL,      /* no honest use; ends the process with SIGSYS */
 };
 
@@ -40,65 +41,69 @@ enum stage {
 	SIGNAL, /* as ZYGOTE, where something else keeps its signals inside; else refused */
 };
 
+/* Landlock and the mount tree decide about paths, but Landlock sees no changes of mode and time. */
+enum path_use { NO_PATH, TAKES_PATH, CHANGES_OWN };
+
 #define CONDITIONS_MAX 2
 struct row {
 	const char *name;
 	enum stage stage;
 	enum answer answer;
-	bool takes_path;
+	enum path_use path;
 	unsigned count;
 	struct scmp_arg_cmp when[CONDITIONS_MAX];
 };
 
 /* Shapes of rows. */
-#define STAGED(n, stage, answer)                  \
-	{                                         \
-		(n), (stage), (answer), false, 0, \
-		{                                 \
-			{                         \
-				0                 \
-			}                         \
-		}                                 \
+#define STAGED(n, stage, answer)                    \
+	{                                           \
+		(n), (stage), (answer), NO_PATH, 0, \
+		{                                   \
+			{                           \
+				0                   \
+			}                           \
+		}                                   \
 	}
-#define STAGED_IF(n, stage, answer, a)            \
-	{                                         \
-		(n), (stage), (answer), false, 1, \
-		{                                 \
-			a                         \
-		}                                 \
+#define STAGED_IF(n, stage, answer, a)              \
+	{                                           \
+		(n), (stage), (answer), NO_PATH, 1, \
+		{                                   \
+			a                           \
+		}                                   \
 	}
-#define STAGED_IF2(n, stage, answer, a, b)        \
-	{                                         \
-		(n), (stage), (answer), false, 2, \
-		{                                 \
-			a, b                      \
-		}                                 \
+#define STAGED_IF2(n, stage, answer, a, b)          \
+	{                                           \
+		(n), (stage), (answer), NO_PATH, 2, \
+		{                                   \
+			a, b                        \
+		}                                   \
 	}
 #define ONLY_NR(n, answer) STAGED(n, ALL, answer)
 /* Not by way of the two above: their last arguments would be taken apart. */
-#define IF(n, answer, a)                      \
-	{                                     \
-		(n), ALL, (answer), false, 1, \
-		{                             \
-			a                     \
-		}                             \
+#define IF(n, answer, a)                        \
+	{                                       \
+		(n), ALL, (answer), NO_PATH, 1, \
+		{                               \
+			a                       \
+		}                               \
 	}
-#define IF2(n, answer, a, b)                  \
-	{                                     \
-		(n), ALL, (answer), false, 2, \
-		{                             \
-			a, b                  \
-		}                             \
+#define IF2(n, answer, a, b)                    \
+	{                                       \
+		(n), ALL, (answer), NO_PATH, 2, \
+		{                               \
+			a, b                    \
+		}                               \
 	}
-#define WITH_PATH(n)                      \
-	{                                 \
-		(n), ALL, ALLOW, true, 0, \
-		{                         \
-			{                 \
-				0         \
-			}                 \
-		}                         \
+#define PATH(n, use)                       \
+	{                                  \
+		(n), ALL, ALLOW, (use), 0, \
+		{                          \
+			{                  \
+				0          \
+			}                  \
+		}                          \
 	}
+#define WITH_PATH(n) PATH(n, TAKES_PATH)
 #define EQ(arg, v)                                       \
 	{                                                \
 		(arg), SCMP_CMP_EQ, (scmp_datum_t)(v), 0 \
@@ -126,10 +131,13 @@ struct row {
 	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | \
 	 CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
 /* And what its fork() asks for. */
-#define FORK_FLAGS      (CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD)
-#define FUTEX_OP_MASK   (~(uint64_t)(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME))
-#define PR_SET_VMA_     0x53564d41 /* names of anonymous memory, glibc 2.39 */
-#define MAP_SHARED_ANON (MAP_SHARED | MAP_ANONYMOUS)
+#define FORK_FLAGS        (CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD)
+#define FUTEX_OP_MASK     (~(uint64_t)(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME))
+#define CLOCKS            16 /* above: the CPU clocks of other processes */
+#define FUTEX_WAKE_MASK   (~(uint64_t)FUTEX_CLOCK_REALTIME)
+#define FUTEX_PRIVATE(op) (FUTEX_##op | FUTEX_PRIVATE_FLAG)
+#define PR_SET_VMA_       0x53564d41 /* names of anonymous memory, glibc 2.39 */
+#define MAP_SHARED_ANON   (MAP_SHARED | MAP_ANONYMOUS)
 
 static const struct row rows[] = {
 	/* bytes through descriptors that one has */
@@ -141,8 +149,9 @@ static const struct row rows[] = {
 	ONLY_NR("pwrite64", ALLOW),
 	ONLY_NR("preadv", ALLOW),
 	ONLY_NR("pwritev", ALLOW),
-	ONLY_NR("preadv2", ALLOW),
-	ONLY_NR("pwritev2", ALLOW),
+	/* RWF_NOWAIT would tell what others have read */
+	IF("preadv2", ALLOW, EQ(5, 0)),
+	IF("pwritev2", ALLOW, EQ(5, 0)),
 	ONLY_NR("lseek", ALLOW),
 	ONLY_NR("sendfile", ALLOW),
 	ONLY_NR("copy_file_range", ALLOW),
@@ -159,7 +168,7 @@ static const struct row rows[] = {
 	ONLY_NR("fallocate", ALLOW),
 	ONLY_NR("fsync", ALLOW),
 	ONLY_NR("fdatasync", ALLOW),
-	ONLY_NR("fadvise64", ALLOW),
+	ONLY_NR("fadvise64", PRETEND), /* drops pages that all calls share */
 	ONLY_NR("fchmod", ALLOW),
 	ONLY_NR("fchdir", ALLOW),
 	ONLY_NR("getdents64", ALLOW),
@@ -194,12 +203,12 @@ static const struct row rows[] = {
 	WITH_PATH("linkat"),
 	WITH_PATH("symlink"),
 	WITH_PATH("symlinkat"),
-	WITH_PATH("chmod"),
-	WITH_PATH("fchmodat"),
-	WITH_PATH("utime"),
-	WITH_PATH("utimes"),
-	WITH_PATH("utimensat"),
-	WITH_PATH("futimesat"),
+	PATH("chmod", CHANGES_OWN),
+	PATH("fchmodat", CHANGES_OWN),
+	PATH("utime", CHANGES_OWN),
+	PATH("utimes", CHANGES_OWN),
+	PATH("utimensat", CHANGES_OWN),
+	PATH("futimesat", CHANGES_OWN),
 	WITH_PATH("truncate"),
 
 	/* waiting */
@@ -213,7 +222,7 @@ static const struct row rows[] = {
 	ONLY_NR("select", ALLOW),
 	ONLY_NR("pselect6", ALLOW),
 	ONLY_NR("nanosleep", ALLOW),
-	ONLY_NR("clock_nanosleep", ALLOW),
+	IF("clock_nanosleep", ALLOW, BELOW(0, CLOCKS)),
 	ONLY_NR("pause", ALLOW),
 	ONLY_NR("timerfd_create", ALLOW),
 	ONLY_NR("timerfd_settime", ALLOW),
@@ -260,22 +269,23 @@ static const struct row rows[] = {
 	STAGED_IF("clone", ZYGOTE, ALLOW, EQ(0, FORK_FLAGS)),
 	STAGED_IF("clone", CALL, REFUSE, NOT(0, THREAD_FLAGS)),
 	ONLY_NR("clone3", ABSENT), /* its flags cannot be read here; glibc falls back to clone */
+	/* waking through a page of a library file, which all calls map, would reach their waiters */
 	IF("futex", ALLOW, BITS(1, FUTEX_OP_MASK, FUTEX_WAIT)),
-	IF("futex", ALLOW, BITS(1, FUTEX_OP_MASK, FUTEX_WAKE)),
-	IF("futex", ALLOW, BITS(1, FUTEX_OP_MASK, FUTEX_REQUEUE)),
-	IF("futex", ALLOW, BITS(1, FUTEX_OP_MASK, FUTEX_CMP_REQUEUE)),
-	IF("futex", ALLOW, BITS(1, FUTEX_OP_MASK, FUTEX_WAKE_OP)),
+	IF("futex", ALLOW, BITS(1, FUTEX_WAKE_MASK, FUTEX_PRIVATE(WAKE))),
+	IF("futex", ALLOW, BITS(1, FUTEX_WAKE_MASK, FUTEX_PRIVATE(REQUEUE))),
+	IF("futex", ALLOW, BITS(1, FUTEX_WAKE_MASK, FUTEX_PRIVATE(CMP_REQUEUE))),
+	IF("futex", ALLOW, BITS(1, FUTEX_WAKE_MASK, FUTEX_PRIVATE(WAKE_OP))),
 	IF("futex", ALLOW, BITS(1, FUTEX_OP_MASK, FUTEX_WAIT_BITSET)),
-	IF("futex", ALLOW, BITS(1, FUTEX_OP_MASK, FUTEX_WAKE_BITSET)),
+	IF("futex", ALLOW, BITS(1, FUTEX_WAKE_MASK, FUTEX_PRIVATE(WAKE_BITSET))),
 	ONLY_NR("set_robust_list", ALLOW),
 	ONLY_NR("get_robust_list", REFUSE),
 	ONLY_NR("set_tid_address", ALLOW),
 	ONLY_NR("rseq", ALLOW),
 	ONLY_NR("membarrier", ALLOW),
 	ONLY_NR("sched_yield", ALLOW),
-	ONLY_NR("sched_getaffinity", ALLOW),
-	ONLY_NR("sched_getparam", ALLOW),
-	ONLY_NR("sched_getscheduler", ALLOW),
+	IF("sched_getaffinity", ALLOW, EQ(0, 0)),
+	IF("sched_getparam", ALLOW, EQ(0, 0)),
+	IF("sched_getscheduler", ALLOW, EQ(0, 0)),
 	ONLY_NR("sched_get_priority_max", ALLOW),
 	ONLY_NR("sched_get_priority_min", ALLOW),
 	ONLY_NR("getcpu", ALLOW),
@@ -299,13 +309,15 @@ static const struct row rows[] = {
 	ONLY_NR("rt_tgsigqueueinfo", ABSENT),
 	ONLY_NR("pidfd_send_signal", REFUSE),
 
-	/* facts about oneself and the time */
+	/* facts about oneself and the time; nothing that tells which other processes there are */
 	ONLY_NR("getpid", ALLOW),
 	ONLY_NR("gettid", ALLOW),
 	ONLY_NR("getppid", ALLOW),
 	ONLY_NR("getpgrp", ALLOW),
-	ONLY_NR("getpgid", ALLOW),
-	ONLY_NR("getsid", ALLOW),
+	IF("getpgid", ALLOW, EQ(0, 0)),
+	IF("getpgid", REFUSE, NOT(0, 0)),
+	IF("getsid", ALLOW, EQ(0, 0)),
+	IF("getsid", REFUSE, NOT(0, 0)),
 	ONLY_NR("getuid", ALLOW),
 	ONLY_NR("geteuid", ALLOW),
 	ONLY_NR("getgid", ALLOW),
@@ -318,13 +330,14 @@ static const struct row rows[] = {
 	ONLY_NR("times", ALLOW),
 	ONLY_NR("sysinfo", ALLOW),
 	ONLY_NR("uname", ALLOW),
-	ONLY_NR("getpriority", ALLOW),
-	ONLY_NR("capget", ALLOW),
+	IF("getpriority", ALLOW, EQ(1, 0)),
+	IF("getpriority", REFUSE, NOT(1, 0)),
+	ONLY_NR("capget", REFUSE), /* of any process */
 	ONLY_NR("getrandom", ALLOW),
 	ONLY_NR("time", ALLOW),
 	ONLY_NR("gettimeofday", ALLOW),
-	ONLY_NR("clock_gettime", ALLOW),
-	ONLY_NR("clock_getres", ALLOW),
+	IF("clock_gettime", ALLOW, BELOW(0, CLOCKS)),
+	IF("clock_getres", ALLOW, BELOW(0, CLOCKS)),
 	ONLY_NR("arch_prctl", REFUSE),
 	IF2("prlimit64", ALLOW, EQ(0, 0), EQ(2, 0)),
 	STAGED_IF2("prlimit64", ZYGOTE, ALLOW, EQ(0, 0), NOT(2, 0)),
@@ -377,8 +390,8 @@ static const struct row rows[] = {
 	IF("fcntl", ALLOW, EQ(1, F_SETFD)),
 	IF("fcntl", ALLOW, EQ(1, F_GETFL)),
 	IF("fcntl", ALLOW, EQ(1, F_SETFL)),
-	IF("fcntl", ALLOW, EQ(1, F_SETLK)),
-	IF("fcntl", ALLOW, EQ(1, F_SETLKW)),
+	IF("fcntl", PRETEND, EQ(1, F_SETLK)),
+	IF("fcntl", PRETEND, EQ(1, F_SETLKW)),
 	IF("ioctl", ALLOW, EQ(1, FIONREAD)),
 	IF("ioctl", ALLOW, EQ(1, FIONBIO)),
 	IF("ioctl", ALLOW, EQ(1, FIOCLEX)),
@@ -537,7 +550,9 @@ struct plan {
 
 static uint32_t action_of(const struct row *row, const struct filter_options *o)
 {
-	if ((row->takes_path && o->without_files) || (row->stage == SIGNAL && o->without_signal))
+	if ((row->path != NO_PATH && o->without_files) ||
+	    (row->path == CHANGES_OWN && o->without_changes) ||
+	    (row->stage == SIGNAL && o->without_signal))
 		return SCMP_ACT_ERRNO(EPERM);
 	switch (row->answer) {
 	case ALLOW:
@@ -546,6 +561,8 @@ static uint32_t action_of(const struct row *row, const struct filter_options *o)
 		return SCMP_ACT_ERRNO(EPERM);
 	case NO_MEMORY:
 		return SCMP_ACT_ERRNO(ENOMEM);
+	case PRETEND:
+		return SCMP_ACT_ERRNO(0);
 	case KILL:
 		return SCMP_ACT_KILL_PROCESS;
 	case ABSENT:

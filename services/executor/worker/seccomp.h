@@ -18,9 +18,10 @@ struct filter {
 };
 
 struct filter_options {
-	bool without_files;  /* no system call takes a path: neither Landlock nor a root of its own
+	bool without_files;   /* no system call takes a path: neither Landlock nor a root of its own
 			      */
-	bool without_signal; /* nothing keeps signals of the zygote inside: none is sent at all */
+	bool without_changes; /* no root of its own: mode and times of no file are changed */
+	bool without_signal;  /* nothing keeps signals of the zygote inside: none is sent at all */
 };
 
 /* Build from the main thread: the address of its stack becomes part of the program.  Return 0 or
