@@ -109,6 +109,11 @@ struct pool {
 	bool is_stopping;
 };
 
+/* From `then` to `now`; 0 when `now` was looked up first. */
+static inline uint64_t ms_since(uint64_t then_ms, uint64_t now_ms)
+{
+	return now_ms > then_ms ? now_ms - then_ms : 0;
+}
 void pool_wake_manager(struct pool *p); /* lock held */
 void backoff_grow(struct backoff *b, uint64_t now_ms);
 

@@ -52,7 +52,7 @@ static void tool_free(struct tool *t)
 
 static void roll_demand(struct demand *d, uint32_t now_running, uint64_t now_ms)
 {
-	uint64_t age = now_ms - d->window_ms;
+	uint64_t age = ms_since(d->window_ms, now_ms);
 
 	if (age < WINDOW_MS)
 		return;
@@ -85,7 +85,7 @@ static uint32_t wanted(const struct pool *p, struct tool *t, uint64_t now_ms)
 
 	if (!t->current || t->current->state != WORKER_BOUND || p->is_stopping)
 		return 0;
-	if (now_ms - t->used_ms > HOT_MS)
+	if (ms_since(t->used_ms, now_ms) > HOT_MS)
 		return 0;
 	roll_demand(d, t->running, now_ms);
 	peak = d->peak > d->peak_before ? d->peak : d->peak_before;
@@ -246,8 +246,8 @@ static bool is_over(const struct tool *t, uint64_t now_ms)
 {
 	const struct worker *w = t->current;
 
-	return now_ms - w->state_ms >= GENERATION_MS || w->calls >= GENERATION_CALLS ||
-	       (t->wants_renewal && now_ms - t->renewed_ms >= RENEWAL_GAP_MS);
+	return ms_since(w->state_ms, now_ms) >= GENERATION_MS || w->calls >= GENERATION_CALLS ||
+	       (t->wants_renewal && ms_since(t->renewed_ms, now_ms) >= RENEWAL_GAP_MS);
 }
 
 static void renew(struct pool *p, struct tool *t, uint64_t now_ms)
@@ -310,7 +310,7 @@ static void tend_tool(struct pool *p, struct tool *t, uint64_t now_ms)
 		t->needs_spare = false;
 	else
 		tool_bind(p, t);
-	if (is_idle(t) && now_ms - t->used_ms >= p->config.tool_idle_ms) {
+	if (is_idle(t) && ms_since(t->used_ms, now_ms) >= p->config.tool_idle_ms) {
 		retire_current(p, t);
 		return;
 	}

@@ -386,12 +386,12 @@ static bool is_stuck(const struct worker *w, uint64_t now_ms)
 {
 	switch (w->state) {
 	case WORKER_STARTING:
-		return now_ms - w->state_ms > START_MS;
+		return ms_since(w->state_ms, now_ms) > START_MS;
 	case WORKER_BINDING:
-		return now_ms - w->state_ms > BIND_MS;
+		return ms_since(w->state_ms, now_ms) > BIND_MS;
 	case WORKER_BOUND:
 	case WORKER_RETIRING:
-		return w->unanswered > 0 && now_ms - w->silent_since_ms > SILENT_MS;
+		return w->unanswered > 0 && ms_since(w->silent_since_ms, now_ms) > SILENT_MS;
 	default:
 		return false;
 	}
@@ -414,7 +414,7 @@ static void end_leaving(struct pool *p, uint64_t now_ms)
 		struct sandbox *s = p->slots[i];
 
 		if (s && s->stage == SANDBOX_LEAVING && !s->was_killed &&
-		    now_ms - s->stage_ms >= GRACE_MS)
+		    ms_since(s->stage_ms, now_ms) >= GRACE_MS)
 			sandbox_kill(s);
 	}
 }
@@ -423,7 +423,7 @@ static void count_uid_tasks(struct pool *p, uint64_t now_ms)
 {
 	uint32_t tasks;
 
-	if (!workers_share_thread_count(p) || now_ms - p->uid_tasks_ms < UID_TASKS_MS)
+	if (!workers_share_thread_count(p) || ms_since(p->uid_tasks_ms, now_ms) < UID_TASKS_MS)
 		return;
 	(void)pthread_mutex_unlock(&p->lock);
 	tasks = tasks_of_uid();
@@ -478,7 +478,7 @@ void *workers_manage(void *arg)
 		uint64_t now = clock_mono_ms();
 		int count, wait;
 
-		if (p->is_urgent || now - tended_ms >= TEND_MS) {
+		if (p->is_urgent || ms_since(tended_ms, now) >= TEND_MS) {
 			p->is_urgent = false;
 			tended_ms = now;
 			tend(p, now);
