@@ -10,7 +10,7 @@
 #include "tasks.h"
 
 #define STREAMS_MAX 64u   /* opens per call; how many may be open at once is the grant's */
-#define GRACE_MS    50u   /* for the report of its end, when it is gone already */
+#define GRACE_MS    50u   /* for what an answered process used */
 #define GOODBYE_MS  2000u /* from the kill to the report of its end */
 #define RETRIES_MAX 3u
 #define READ_CHUNK  ((size_t)64 * 1024)
@@ -450,32 +450,43 @@ static bool watch(struct run *r, uint64_t until_ms)
 	return true;
 }
 
-static void wait_for_end(struct run *r, uint32_t ms)
+/* False: the time is over. */
+static bool wait_for_change(struct run *r, uint64_t until_ms)
 {
-	uint64_t until = clock_mono_ms() + ms;
+	struct pollfd p = { .fd = r->sandbox->events_fd, .events = POLLIN };
+	uint64_t now_ms = clock_mono_ms(), ignored;
 
-	for (;;) {
-		struct sandbox_state now = pool_look(r->pool, r->sandbox);
-		struct pollfd p = { .fd = r->sandbox->events_fd, .events = POLLIN };
-		uint64_t now_ms = clock_mono_ms(), ignored;
-
-		if (now.ended.how != 0 || now.is_lost || now_ms >= until)
-			return;
-		if (poll(&p, 1, (int)(until - now_ms)) > 0)
-			(void)!read(p.fd, &ignored, sizeof(ignored));
-	}
+	if (now_ms >= until_ms)
+		return false;
+	if (poll(&p, 1, (int)(until_ms - now_ms)) > 0)
+		(void)!read(p.fd, &ignored, sizeof(ignored));
+	return true;
 }
 
-/* What it used: of the process that waits or runs still, else as its worker reports its end. */
+static void wait_for_end(struct run *r)
+{
+	uint64_t until = clock_mono_ms() + GOODBYE_MS;
+	struct sandbox_state now;
+
+	do
+		now = pool_look(r->pool, r->sandbox);
+	while (now.ended.how == 0 && !now.is_lost && wait_for_change(r, until));
+}
+
+/*
+ * What it used: of the process that waits or runs still, else as its worker reports its end.  Waits
+ * for one or the other: a process that was forked for this very call may have answered before its
+ * start was reported.
+ */
 static void read_usage(struct run *r)
 {
+	uint64_t until = clock_mono_ms() + GRACE_MS, resident_kb = 0;
 	struct sandbox_state now = pool_look(r->pool, r->sandbox);
-	uint64_t resident_kb = now.ended.how ? 0 : tasks_resident_kb(now.memory_fd);
 
-	if (now.ended.how == 0 && resident_kb == 0) {
-		wait_for_end(r, GRACE_MS);
+	while (now.ended.how == 0 && !now.is_lost &&
+	       (resident_kb = tasks_resident_kb(now.memory_fd)) == 0 &&
+	       wait_for_change(r, until))
 		now = pool_look(r->pool, r->sandbox);
-	}
 	r->ended = now.ended;
 	r->ended.cpu_us = cpu_used_us(r, &now);
 	if (resident_kb > 0)
@@ -499,7 +510,7 @@ static void finish(struct run *r)
 	if (r->cause != CAUSE_NONE || !has_frame(r)) {
 		if (!has_ended(r)) {
 			pool_kill(r->pool, r->sandbox);
-			wait_for_end(r, GOODBYE_MS);
+			wait_for_end(r);
 		}
 		drain_output(r);
 	}

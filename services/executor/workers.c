@@ -269,6 +269,8 @@ static void on_started(struct pool *p, struct worker *w, uint64_t number, int pi
 	s->pidfd = pidfd;
 	s->memory_fd = memory_fd;
 	s->pid = pid;
+	if (s->stage == SANDBOX_TAKEN)
+		sandbox_signal(s);
 	if (s->was_killed)
 		sandbox_kill(s);
 }
