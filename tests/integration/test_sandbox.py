@@ -371,9 +371,11 @@ def test_without_a_proxy_the_error_is_clear(egress):
 
 def test_scratch_is_private_bounded_and_gone():
     box = Sandboxes("full")
-    code = "import os\ndef main(write):\n  if write: open('mark', 'w').write('x')\n  return [os.getcwd(), os.listdir('.')]"
-    assert box.run(code, modules=["os"], arguments={"write": True})["structured"] == ["/scratch", ["mark"]]
-    assert box.run(code, modules=["os"], arguments={"write": False})["structured"] == ["/scratch", []]
+    code = ("import os, tempfile\ndef main(write):\n  if write: open('mark', 'w').write('x')\n"
+            "  return [os.getcwd(), os.environ['HOME'], tempfile.gettempdir(), os.listdir('.')]")
+    for write, left in ((True, ["mark"]), (False, []), (False, [])):
+        here, home, temporary, listed = box.run(code, modules=["os", "tempfile"], arguments={"write": write})["structured"]
+        assert (home, temporary, listed) == (here, here, left) and here.startswith("/scratch/")
     answer = box.run("def main():\n  with open('big', 'wb') as f:\n    while True: f.write(bytes(1 << 20))", scratch_mb=4)
     assert "No space left" in answer["error"]
     box.close()
@@ -393,7 +395,7 @@ def test_without_landlock_and_namespaces_no_call_takes_a_path():
     ("docker", "seccomp", "import socket\ndef main(): socket.socket(socket.AF_INET, socket.SOCK_STREAM).close(); return 'open'", "open"),
     ("docker", "landlock", "def main(): return open('/etc/hostname').read() and 'open'", "open"),
     ("docker", "rlimits", "import resource\ndef main(): return 'open' if resource.getrlimit(resource.RLIMIT_DATA)[0] == -1 else ''", "open"),
-    ("full", "userns", "import os\ndef main(): return 'open' if os.getpid() > 2 else ''", "open"),
+    ("full", "userns", "import os\ndef main(): return 'open' if os.stat('/proc/1') else ''", "open"),
 ])
 def test_each_layer_holds_something_by_itself(setting, layer, code, expected):
     for without, wanted in (((), False), ((layer,), True)):

@@ -130,10 +130,8 @@ int scratch_set_size(const struct scratch *s, uint32_t size_mb)
 
 void scratch_forget_paths(struct scratch *s)
 {
-	for (int i = 0; i < SCRATCH_SLOTS; i++) {
-		if (s->slots[i].path[0]) /* else the page would be copied for nothing */
-			explicit_bzero(s->slots[i].path, sizeof(s->slots[i].path));
-	}
+	for (int i = 0; i < s->count; i++)
+		explicit_bzero(s->slots[i].path, sizeof(s->slots[i].path));
 }
 
 static int look_at(const char *path, struct stat *ret_root, struct statfs *ret_fill)
@@ -170,7 +168,7 @@ int scratch_receive(struct scratch *s, const struct landlock *l)
 
 static int find(const struct scratch *s, enum slot_state state)
 {
-	for (int i = 0; i < SCRATCH_SLOTS; i++) {
+	for (int i = 0; i < s->count; i++) {
 		if (s->slots[i].state == state)
 			return i;
 	}
@@ -182,9 +180,7 @@ int scratch_take(struct scratch *s, const struct landlock *l)
 	int slot = find(s, SLOT_FREE), r = 0;
 
 	if (slot < 0 && find(s, SLOT_ASKED) < 0) {
-		int absent = find(s, SLOT_ABSENT);
-
-		r = absent < 0 ? -EAGAIN : ask_for(s, absent);
+		r = s->count < SCRATCH_SLOTS ? ask_for(s, s->count++) : -EAGAIN;
 	}
 	while (r == 0 && (slot = find(s, SLOT_FREE)) < 0)
 		r = scratch_receive(s, l);
