@@ -3,9 +3,11 @@
 #include <string.h>
 #include "checks.h"
 #include "log.h"
+#include "incidents.h"
 #include "merge.h"
 #include "nouns.h"
 #include "parse.h"
+#include "records.h"
 
 enum {
 	RECORDS_MAX = 4096,
@@ -16,8 +18,7 @@ enum {
 	PATH_MAX_BYTES = 4 * 1024,
 };
 
-/* Bytes that others wrote, as text that a database keeps: valid UTF-8 without NUL, at most `max` bytes. */
-static ProtobufCBinaryData clean(struct work *w, ProtobufCBinaryData b, size_t max)
+ProtobufCBinaryData records_clean(struct work *w, ProtobufCBinaryData b, size_t max)
 {
 	uint8_t *copy;
 	size_t len = b.len < max ? b.len : max;
@@ -55,7 +56,7 @@ static int take_start(struct work *w, uint64_t batch, const PB(Record) * record)
 	row.is_test = c->is_test;
 	row.executed_by = c->executed_by;
 	row.via = c->via;
-	row.input_args = clean(w, c->input_args_json, ARGS_MAX);
+	row.input_args = records_clean(w, c->input_args_json, ARGS_MAX);
 	return store_call_started(w->tx, batch, &row);
 }
 
@@ -69,9 +70,9 @@ static int take_end(struct work *w, uint64_t batch, const PB(Record) * record)
 	row.ended_at_unix_ms = at_of(w, record);
 	row.executor = c->executor; /* chosen after the start was written down */
 	row.outcome = c->outcome;
-	row.error = clean(w, c->error, ERROR_MAX);
-	row.result = clean(w, c->result_json, RESULT_MAX);
-	row.stdout = clean(w, c->stdout, STDOUT_MAX);
+	row.error = records_clean(w, c->error, ERROR_MAX);
+	row.result = records_clean(w, c->result_json, RESULT_MAX);
+	row.stdout = records_clean(w, c->stdout, STDOUT_MAX);
 	row.duration_ms = c->duration_ms;
 	row.cpu_ms = c->cpu_ms;
 	row.memory_kb = c->memory_kb;
@@ -96,7 +97,7 @@ static int take_egress(struct work *w, uint64_t batch, const PB(Record) * record
 	row.method = e->method;
 	row.host = e->host;
 	row.port = e->port;
-	row.path = clean(w, e->path, PATH_MAX_BYTES);
+	row.path = records_clean(w, e->path, PATH_MAX_BYTES);
 	row.status = e->status;
 	row.bytes_out = (int64_t)e->bytes_out;
 	row.bytes_in = (int64_t)e->bytes_in;
@@ -104,7 +105,7 @@ static int take_egress(struct work *w, uint64_t batch, const PB(Record) * record
 	row.total_ms = e->total_ms;
 	row.decision = e->decision;
 	row.rule = e->rule;
-	row.error = clean(w, e->error, ERROR_MAX);
+	row.error = records_clean(w, e->error, ERROR_MAX);
 	row.address = e->address;
 	row.mode = e->mode;
 	return store_egress_add(w->tx, batch, &row);
@@ -189,7 +190,9 @@ static int take_records(struct work *w, const PB(ShipRecordsRequest) * in, uint6
 		r = kind_of(record, w->rq->from)->take(w, batch, record);
 		taken++;
 	}
-	return r == 0 ? audit_batch(w, in, batch, last_no, taken) : r;
+	if (r == 0)
+		r = audit_batch(w, in, batch, last_no, taken);
+	return r == 0 ? incidents_take(w, in->records, in->n_records, last_no) : r;
 }
 
 int records_ship(struct work *w, const void *message, struct err *err)

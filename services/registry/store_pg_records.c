@@ -78,6 +78,56 @@ int store_call_ended(struct store_tx *tx, uint64_t batch, const ROW(ExecutionRow
 	return n < 0 ? (int)n : 0;
 }
 
+int store_incidents_lock(struct store_tx *tx)
+{
+	/* "incident" */
+	return pg_script(tx, "SELECT pg_advisory_xact_lock(x'696e636964656e74'::bigint)");
+}
+
+#define SQL_INCIDENT                                                                             \
+	"SELECT tool_id, topic, since AS since_unix_ms, written, pending, outcome, detail FROM " \
+	"incidents"
+
+int store_incident_get(struct store_tx *tx, const char *tool_id, const char *topic,
+		       ROW(IncidentRow) * *ret)
+{
+	struct arena *a = store_arena(tx);
+	int r = pg_one(tx, ROWS(incident_row), ret,
+		       SQL_INCIDENT " WHERE tool_id = $1 AND topic = $2", P_TEXT(tool_id),
+		       P_TEXT(topic));
+
+	if (r != -ERR_NOT_FOUND)
+		return r;
+	*ret = arena_msg(a, ROWS(incident_row));
+	(*ret)->tool_id = arena_str(a, tool_id);
+	(*ret)->topic = arena_str(a, topic);
+	return 0;
+}
+
+int store_incident_save(struct store_tx *tx, const ROW(IncidentRow) * i)
+{
+	const char *detail = arena_dup(store_arena(tx), i->detail.data, i->detail.len);
+
+	return pg_touched(pg_exec(
+		tx,
+		"INSERT INTO incidents (tool_id, topic, since, written, pending, outcome, detail)"
+		" VALUES ($1, $2, " SQL_MS(
+			"$3") ", $4, $5, $6, $7) ON CONFLICT (tool_id, topic) DO UPDATE SET"
+			      " since = excluded.since, written = excluded.written, pending = "
+			      "excluded.pending,"
+			      " outcome = excluded.outcome, detail = excluded.detail",
+		P_TEXT(i->tool_id), P_TEXT(i->topic), P_INT(i->since_unix_ms), P_INT(i->written),
+		P_INT(i->pending), P_TEXT(i->outcome), P_TEXT(detail)));
+}
+
+int store_incidents_over(struct store_tx *tx, int64_t before_unix_ms, ROW(IncidentRow) * **ret,
+			 size_t *ret_count)
+{
+	return pg_all(tx, ROWS(incident_row), ret, ret_count,
+		      SQL_INCIDENT " WHERE pending > 0 AND since <= " SQL_MS("$1"),
+		      P_INT(before_unix_ms));
+}
+
 int store_egress_add(struct store_tx *tx, uint64_t batch, const ROW(EgressRow) * e)
 {
 	struct arena *a = store_arena(tx);
