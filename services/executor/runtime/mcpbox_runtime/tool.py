@@ -116,6 +116,7 @@ class Tool:
     def _renew(self, values):
         """A further call in the same process: what the one before left in the runtime's own state goes."""
         self.space["arguments"] = values
+        refused.begin()
         sys.stdout, sys.stderr = self.streams
         if self.uses_http:
             http_object.renew()
