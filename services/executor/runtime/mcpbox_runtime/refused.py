@@ -9,7 +9,7 @@ import sys
 SOURCE_FILE = "tool.py"
 TOLD_MAX = 16
 NAME_MAX = 120
-_REFUSALS = frozenset((errno.EPERM, errno.EACCES, errno.ENOSYS))
+_REFUSALS = frozenset((errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EROFS))
 _told = set()
 
 
@@ -77,7 +77,11 @@ def _find(e, lines):
 def hint_for(e, lines):
     """What helps the author of a tool that the sandbox refused something; None when it did not."""
     try:
-        if not isinstance(e, OSError) or e.errno not in _REFUSALS and type(e).__name__ != "gaierror":
+        if not isinstance(e, OSError):
+            return None
+        if e.errno == errno.ENOENT and str(e.filename).startswith("/"):
+            return _FILES[1]  # nothing was refused: it is not there
+        if e.errno not in _REFUSALS and type(e).__name__ != "gaierror":
             return None
         name, hint, line = _find(e, lines)
         tell("syscall", name, line)

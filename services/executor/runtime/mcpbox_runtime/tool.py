@@ -4,7 +4,7 @@ import json
 import sys
 import types
 
-from . import arguments, errors, http_object, imports, mcp_object, result, validate
+from . import arguments, errors, http_object, imports, mcp_object, refused, result, validate
 
 SOURCE_FILE = "tool.py"
 _Coroutine = types.CoroutineType
