@@ -241,10 +241,16 @@ int store_origin_lock(struct store_tx *tx, const char *origin,
 		      uint64_t *ret_last_no) BOX_MUST_CHECK;
 int store_origin_save(struct store_tx *tx, const char *origin, uint64_t last_no) BOX_MUST_CHECK;
 int store_batch_new(struct store_tx *tx, uint64_t *ret) BOX_MUST_CHECK;
-int store_call_started(struct store_tx *tx, uint64_t batch,
-		       const ROW(ExecutionRow) * e) BOX_MUST_CHECK;
-int store_call_ended(struct store_tx *tx, uint64_t batch,
-		     const ROW(ExecutionRow) * e) BOX_MUST_CHECK;
+/*
+ * In one statement each, at most one row of a call.  whole: start and end in one row.  Returns how many rows were really
+ * written: fewer than `count` when some were there already (an end that is written down is never changed).
+ */
+int64_t store_calls_started(struct store_tx *tx, uint64_t batch, ROW(ExecutionRow) *const *rows,
+			    size_t count) BOX_MUST_CHECK;
+int64_t store_calls_ended(struct store_tx *tx, uint64_t batch, ROW(ExecutionRow) *const *rows,
+			  size_t count) BOX_MUST_CHECK;
+int64_t store_calls_whole(struct store_tx *tx, uint64_t batch, ROW(ExecutionRow) *const *rows,
+			  size_t count) BOX_MUST_CHECK;
 /* One at a time counts incidents, until the end of the transaction. */
 int store_incidents_lock(struct store_tx *tx) BOX_MUST_CHECK;
 /* A fresh one when there is none. */

@@ -618,6 +618,25 @@ def test_what_was_counted_comes_before_the_next_of_its_kind(registry):
     assert [(o, d["calls"]) for o, d in incidents(r, "sandbox.killed")][5:] == [("timeout", 2), ("crash", 1)]
 
 
+@pytest.mark.parametrize("order", [
+    [(1, "start", "a"), (2, "end", "a"), (3, "start", "b"), (4, "end", "b")],
+    [(1, "start", "a"), (2, "start", "b"), (3, "end", "b")],
+    [(1, "end", "a"), (2, "start", "b"), (3, "end", "b")],
+    [(1, "start", "a"), (2, "end", "a"), (3, "end", "a"), (4, "start", "a")],
+    [(1, "end", "a"), (2, "end", "a")],
+], ids=["whole", "an end to come", "a lost start", "both twice", "an end twice"])
+def test_every_shape_of_a_batch_keeps_the_chain(registry, order):
+    """Shipped twice as two origins' batches, so that the second finds all calls there already."""
+    r = registry
+    for origin in ("gateway-1", "gateway-2"):
+        records = [{**call(1 if kind == "start" else 2), "no": no, "call_id": name} for no, kind, name in order]
+        assert r.gateway("SHIP_RECORDS", origin=origin, records=records)["committed_no"] == order[-1][0]
+    assert r.owner("VERIFY_AUDIT")["intact"]
+    calls = {name for _, _, name in order}
+    ended = {name for _, kind, name in order if kind == "end"}
+    assert r.sql("SELECT count(*), count(end_no) FROM executions") == f"{len(calls)}|{len(ended)}"
+
+
 def test_long_output_is_cut_between_signs(registry):
     r = registry
     r.gateway("SHIP_RECORDS", origin="gateway-1",
