@@ -371,13 +371,13 @@ static int reply_frame(struct question *q, int r, const struct buf *out, struct 
 }
 
 int answer_frame(struct bus *b, const struct bus_server *server, const void *frame, size_t len,
-		 const char *remote, _Atomic uint32_t *in_flight, struct buf *ret_reply)
+		 const struct answer_way *way, struct buf *ret_reply)
 {
 	struct question q = {
 		.bus = b,
 		.server = server,
-		.remote = remote,
-		.in_flight = in_flight,
+		.remote = way->remote,
+		.in_flight = way->in_flight,
 		.arrived_ms = clock_mono_ms(),
 		.payload = BUF_INIT(FRAME_MAX),
 	};
@@ -385,6 +385,8 @@ int answer_frame(struct bus *b, const struct bus_server *server, const void *fra
 	struct err err = { 0 };
 	int r = question_open(&q, frame, len);
 
+	if (r == 0 && way->on_genuine)
+		way->on_genuine(way->arg);
 	if (r == 0) {
 		r = question_answer(&q, &out, &err);
 		r = reply_frame(&q, r, &out, &err, ret_reply);
@@ -398,5 +400,7 @@ int answer_frame(struct bus *b, const struct bus_server *server, const void *fra
 int bus_answer_frame(struct bus *b, const struct bus_server *server, const void *frame, size_t len,
 		     const char *remote, struct buf *ret_reply)
 {
-	return answer_frame(b, server, frame, len, remote, NULL, ret_reply);
+	const struct answer_way way = { .remote = remote };
+
+	return answer_frame(b, server, frame, len, &way, ret_reply);
 }
