@@ -11,11 +11,13 @@ class FakeEgress:
     """Speaks forward mode (proto/egress.proto) on every connection; remembers what was asked.
 
     Paths: /status/N answers with that status, /error/KIND and /denied with an error, /cookie sets one, /gone ends
-    the connection without an answer, /size/N answers with N bytes; all else with what was asked.
+    the connection without an answer, /size/N answers with N bytes, /meet/N waits until N requests wait; all else
+    with what was asked.
     """
 
     def __init__(self, path):
         self.asked, self.connections, self.bodies = [], 0, []
+        self.barriers, self.lock = {}, threading.Lock()
         self.server = socket.socket(socket.AF_UNIX)
         self.server.bind(path)
         os.chmod(path, 0o777)
@@ -56,9 +58,15 @@ class FakeEgress:
                 stream.write(struct.pack("<I", len(data)) + data + content)
                 stream.flush()
 
-    @staticmethod
-    def _answer(head, body):
+    def _meet(self, count):
+        with self.lock:
+            barrier = self.barriers.setdefault(count, threading.Barrier(count))
+        barrier.wait(30)
+
+    def _answer(self, head, body):
         path = head["url"].split("/", 3)[-1]
+        if path.startswith("meet/"):
+            self._meet(int(path.split("/")[1]))
         if path.startswith("gone"):
             return None, b""
         if path.startswith("denied"):

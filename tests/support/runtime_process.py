@@ -67,6 +67,8 @@ class RuntimeProcess:
 
     def close(self):
         """What was printed."""
+        if self.process.stdin.closed:
+            return None
         self.process.stdin.close()
         printed = self.process.stdout.read().decode()
         self.process.stdout.close()
