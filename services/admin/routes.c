@@ -79,6 +79,7 @@ static const struct route routes[] = {
 	ASK("POST", "/api/servers", SMALL, CREATE_SERVER, MSG_GET_SERVER, 201, &server),
 	ASK("GET", "/api/servers/{server_id}", NO_BODY, GET_SERVER, 0, 200, &server),
 	ASK("PATCH", "/api/servers/{server_id}", SMALL, UPDATE_SERVER, 0, 200, &server),
+	ASK("PUT", "/api/servers/{server_id}/warm-reuse", SMALL, SET_WARM_REUSE, 0, 200, &server),
 	ASK("DELETE", "/api/servers/{server_id}", SMALL, DELETE_SERVER, 0, 204, &nothing),
 	ASK("GET", "/api/servers/{server_id}/tools", NO_BODY, LIST_TOOLS, 0, 200, &tool_list),
 	ASK("POST", "/api/servers/{server_id}/tools", LARGE, CREATE_TOOL, MSG_GET_TOOL, 201, &tool),

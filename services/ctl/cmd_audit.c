@@ -190,8 +190,8 @@ static const char *const topics[] = {
 	"egress.allowed", "egress.denied",   "host.approved",  "host.rejected",    "host.requested",
 	"host.revoked",   "instance.joined", "instance.left",  "server.created",   "server.deleted",
 	"server.started", "server.stopped",  "server.updated", "settings.changed", "tool.approved",
-	"tool.created",   "tool.deleted",    "tool.rejected",  "tool.revoked",     "tool.submitted",
-	"tool.tested",    "tool.updated",    "tool.validated",
+	"tool.created",   "tool.deleted",    "tool.refused",   "tool.rejected",    "tool.revoked",
+	"tool.submitted", "tool.tested",     "tool.updated",   "tool.validated",
 };
 
 static bool is_topic(const char *text)

@@ -176,7 +176,19 @@ static void print_allowed_hosts(const json_t *server)
 	json_array_foreach(hosts, i, host) print_indented(stdout, "  ", json_string_value(host));
 }
 
-static void print_facts(const json_t *tool)
+static void print_limits(const json_t *tool, const json_t *server)
+{
+	if (json_is_integer(json_object_get(tool, "timeout_ms")))
+		print_other(tool, "timeout_ms", "timeout, ms");
+	else
+		print_other(server, "default_timeout_ms", "timeout, ms");
+	print_other(tool, "limits", "limits");
+	print_field("processes", json_is_true(json_object_get(server, "warm_reuse"))
+					 ? "one serves many calls (warm reuse)"
+					 : "a fresh one for each call");
+}
+
+static void print_facts(const json_t *tool, const json_t *server)
 {
 	static const struct fact facts[] = {
 		{ "id", "id" },
@@ -198,8 +210,7 @@ static void print_facts(const json_t *tool)
 	(void)snprintf(both, sizeof(both), "%s (live: %s)", head, live[0] == '-' ? "none" : live);
 	print_field("version", both);
 	print_facts_of(tool, facts, ARRAY_LEN(facts));
-	print_other(tool, "timeout_ms", "timeout, ms");
-	print_other(tool, "limits", "limits");
+	print_limits(tool, server);
 	print_other(tool, "input_schema", "arguments");
 }
 
@@ -247,7 +258,7 @@ void review_print(const struct review *v, const char *x)
 {
 	(void)printf("%s/%s\n", print_member(v->server, "name", "?"),
 		     print_member(v->tool, "name", "?"));
-	print_facts(v->tool);
+	print_facts(v->tool, v->server);
 	(void)puts("\nHosts that it asked for");
 	if (json_array_size(v->requests) > 0)
 		review_print_requests(v->requests);

@@ -200,6 +200,8 @@ int approval_list(struct work *w, const void *message, struct err *err)
 		r = store_approval_list(w->tx, &f, &reply.items, &reply.n_items, &total);
 	if (r != 0)
 		return r;
+	for (size_t i = 0; i < reply.n_items; i++)
+		reply.items[i]->limits_json = tool_limits_shown(w, reply.items[i]->limits_json);
 	reply.total = (uint32_t)total;
 	reply.page = f.page.number;
 	reply.page_size = f.page.size;

@@ -24,6 +24,7 @@ const struct op registry_ops[] = {
 	{ MSG_GET_SERVER,             DOORS,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    server_get },
 	{ MSG_UPDATE_SERVER,          DOORS,    RIGHT_EDIT,     OP_CHANGE,   MOVES, "server.updated",  NULL,                    server_update },
 	{ MSG_DELETE_SERVER,          DOORS,    RIGHT_EDIT,     OP_CHANGE,   MOVES, "server.deleted",  NULL,                    server_delete },
+	{ MSG_SET_WARM_REUSE,         ADMIN,    RIGHT_DECIDE,   OP_CHANGE,   MOVES, "server.updated",  NULL,                    server_set_warm_reuse },
 	{ MSG_START_SERVER,           DOORS,    RIGHT_AUTHOR,   OP_CHANGE,   MOVES, "server.started",  NULL,                    server_start },
 	{ MSG_STOP_SERVER,            DOORS,    RIGHT_AUTHOR,   OP_CHANGE,   MOVES, "server.stopped",  NULL,                    server_stop },
 

@@ -12,7 +12,15 @@
 #include "store.h"
 
 struct param {
-	enum { PARAM_NULL, PARAM_TEXT, PARAM_INT, PARAM_BOOL, PARAM_BYTES, PARAM_TEXTS } kind;
+	enum {
+		PARAM_NULL,
+		PARAM_TEXT,
+		PARAM_INT,
+		PARAM_BOOL,
+		PARAM_BYTES,
+		PARAM_TEXTS,
+		PARAM_INTS
+	} kind;
 	union {
 		const char *text;
 		int64_t n;
@@ -24,6 +32,10 @@ struct param {
 			char *const *items;
 			size_t count;
 		} texts;
+		struct {
+			const int64_t *items;
+			size_t count;
+		} ints;
 	} v;
 };
 #define P_NULL        ((struct param){ .kind = PARAM_NULL })
@@ -32,6 +44,7 @@ struct param {
 #define P_BOOL(b)     ((struct param){ .kind = PARAM_BOOL, .v.n = (b) })
 #define P_BYTES(d, l) ((struct param){ .kind = PARAM_BYTES, .v.bytes = { (d), (l) } })
 #define P_TEXTS(a, c) ((struct param){ .kind = PARAM_TEXTS, .v.texts = { (a), (c) } })
+#define P_INTS(a, c)  ((struct param){ .kind = PARAM_INTS, .v.ints = { (a), (c) } })
 /* bytes of a message; empty is SQL NULL */
 #define P_PB(b) ((b).len ? P_BYTES((b).data, (b).len) : P_NULL)
 /* JSON or other text that lies in a bytes field; empty is SQL NULL */

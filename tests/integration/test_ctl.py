@@ -192,6 +192,27 @@ def test_show_has_all_that_a_reviewer_needs(ctl):
     assert "    1  async def main():" in text
 
 
+def test_show_has_limits_timeout_and_what_processes_are_for(ctl, registry):
+    limits = {"memory_mb": 64, "threads": 4}
+    for server, tool, timeout, processes in (
+            ({"default_timeout_ms": 9000}, {}, "9000", "a fresh one for each call"),
+            ({"default_timeout_ms": 9000, "warm_reuse": True}, {"timeout_ms": 1500}, "1500", "one serves many calls")):
+        registry.answers({**REVIEW, "GET_SERVER": {"server": {**REVIEW["GET_SERVER"]["server"], **server}},
+                          "GET_TOOL": {"tool": {**REVIEW["GET_TOOL"]["tool"], "limits": limits, **tool}}})
+        lines = {line.strip() for line in ctl("show", TOOL).stdout.splitlines()}
+        shown = {name: next(line for line in lines if line.startswith(name)) for name in ("timeout, ms", "limits", "processes")}
+        assert shown["timeout, ms"].split()[-1] == timeout and processes in shown["processes"]
+        assert json.loads(shown["limits"].removeprefix("limits")) == limits
+
+
+@pytest.mark.parametrize("word", ["on", "off"])
+def test_warm_reuse_is_switched_by_the_servers_name(ctl, registry, word):
+    registry.answers({**REVIEW, "SET_WARM_REUSE": {"server": {"id": SERVER, "name": "news", "warm_reuse": word == "on"}}})
+    answer = ctl("warm-reuse", word, "news")
+    assert answer.returncode == 0 and answer.stdout.startswith("news: "), answer
+    assert question(registry, "SET_WARM_REUSE")["request"] == {"server_id": SERVER, "warm_reuse": word == "on", "revision": None}
+
+
 def test_foreign_text_reaches_the_terminal_escaped(ctl):
     for answer in (ctl("show", TOOL), ctl("show", TOOL, "--json")):
         assert answer.returncode == 0

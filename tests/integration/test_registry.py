@@ -386,6 +386,63 @@ def test_deciding_a_host_changes_the_grant_and_not_the_tool(staffed):
     assert r.sql("SELECT count(*) FROM permits WHERE revoked_at IS NULL") == "1", "wider permits end with the host"
 
 
+def test_warm_reuse_is_an_administrators_decision_and_part_of_the_spec(staffed):
+    r = staffed
+    server_id, tool_id = make_live(r)
+    before = published(r)["service_status"]
+    assert r.llm("GET_SERVER", server_id=server_id)["server"]["warm_reuse"] is False
+    for refused in (lambda: r.llm("SET_WARM_REUSE", server_id=server_id, warm_reuse=True),
+                    lambda: r.stranger("SET_WARM_REUSE", server_id=server_id, warm_reuse=True)):
+        with pytest.raises(Refused):
+            refused()
+    assert published(r)["service_status"]["spec_hash"] == before["spec_hash"]
+    server = r.admin("SET_WARM_REUSE", server_id=server_id, warm_reuse=True)["server"]
+    after = published(r)["service_status"]
+    assert server["warm_reuse"] and after["spec_hash"] != before["spec_hash"] and after["version"] == before["version"]
+    assert r.llm("GET_TOOL", tool_id=tool_id)["tool"]["approval_status"] == "approved", "no new review"
+    assert r.admin("LIST_TOOL_APPROVALS", status="all")["items"][0]["warm_reuse"] is True
+    assert r.owner("LIST_AUDIT", topics=["server.updated"])["events"][-1]["detail"]["warm_reuse"] is True
+    r.admin("SET_WARM_REUSE", server_id=server_id, warm_reuse=False)
+    assert published(r)["service_status"]["spec_hash"] == before["spec_hash"]
+
+
+def test_a_server_that_reveals_secrets_uses_no_process_twice(staffed):
+    r = staffed
+    server_id, _ = make_live(r)
+    fresh = published(r)["service_status"]["spec_hash"]
+    r.admin("SET_WARM_REUSE", server_id=server_id, warm_reuse=True)
+    r.sql("INSERT INTO secrets (id, server_id, key_name, mode) VALUES (gen_random_uuid(), "
+          f"'{server_id}', 'KEY', 'reveal')")
+    r.sql("UPDATE tools SET live_spec_hash = NULL")
+    assert published(r)["service_status"]["spec_hash"] == fresh, "whatever the server's column says"
+    r.admin("SET_WARM_REUSE", server_id=server_id, warm_reuse=False)
+    with pytest.raises(Refused, match="reveals secrets"):
+        r.admin("SET_WARM_REUSE", server_id=server_id, warm_reuse=True)
+
+
+def test_limits_are_shown_whole_merged_and_part_of_what_is_approved(staffed):
+    r = staffed
+    _, tool_id = make_live(r, limits={"memory_mb": 64})
+    shown = {"memory_mb": 64, "cpu_ms": 60000, "output_kb": 4096, "result_kb": 1024, "files": 128, "threads": 16,
+             "scratch_mb": 16}
+    tool = r.llm("GET_TOOL", tool_id=tool_id)["tool"]
+    assert tool["limits"] == shown
+    r.llm("UPDATE_TOOL", tool_id=tool_id, limits={"threads": 4})
+    changed = r.llm("GET_TOOL", tool_id=tool_id)["tool"]
+    assert changed["limits"] == shown | {"threads": 4}, "only what was named changes"
+    assert changed["content_hash"] != tool["content_hash"] and changed["approval_status"] == "draft"
+    assert "Nothing changed" in r.llm("UPDATE_TOOL", tool_id=tool_id, limits={"threads": 4, "memory_mb": 64})["message"]
+    r.llm("REQUEST_PUBLISH", tool_id=tool_id)
+    pending = r.admin("LIST_TOOL_APPROVALS")["items"][0]
+    assert (pending["limits"], pending["timeout_ms"]) == (shown | {"threads": 4}, 30000)
+    difference = r.llm("COMPARE_TOOL_VERSIONS", tool_id=tool_id, from_version=1, to_version=2)["differences"][0]
+    assert difference == {"field": "limits", "old_value": shown, "new_value": shown | {"threads": 4}}
+    for bad, text in ((dict(memory_mb=1 << 20), "memory_mb must be from 16 to 1024"), (dict(speed=1), "no limit 'speed'"),
+                      (dict(files="many"), "files must be from"), (dict(threads=0), "threads must be from 1 to 64")):
+        with pytest.raises(Refused, match=text):
+            r.llm("UPDATE_TOOL", tool_id=tool_id, limits=bad)
+
+
 # ---- requests that come twice --------------------------------------------------------------------
 
 
@@ -500,6 +557,84 @@ def test_records_are_taken_exactly_once(registry):
         ship(5, 7)
     with pytest.raises(Refused, match="kind"):
         r.ask("egress", "SYSTEM", "SHIP_RECORDS", {"origin": "egress-1", "records": [call(1)]})
+
+
+def incidents(registry, topic):
+    return [(e["outcome"], e["detail"]) for e in registry.owner("LIST_AUDIT", limit=500, topics=[topic])["events"]]
+
+
+EXCESS = {"limit": "memory_mb", "allowed": 64, "used": 61}
+REFUSED = [{"kind": "import", "name": "subprocess", "line": 3, "count": 2}, {"kind": "host", "name": "a.example:443", "count": 1}]
+
+
+def test_what_a_call_ran_into_is_in_the_audit_exactly_once(registry):
+    r = registry
+    records = [call(1), call(2, outcome="memory", error="memory limit 64 MiB exceeded", excess=EXCESS, refused=REFUSED)]
+    for _ in range(2):
+        r.gateway("SHIP_RECORDS", origin="gateway-1", records=records)
+    common = {"tool": "service_status", "version": 1, "call_id": "call-1", "is_test": False, "calls": 1}
+    assert incidents(r, "sandbox.killed") == [("memory", common | EXCESS | {"error": "memory limit 64 MiB exceeded"})]
+    assert incidents(r, "tool.refused") == [("refused", common | {"refused": REFUSED})]
+    assert r.owner("LIST_AUDIT", topics=["tool.refused"])["events"][0]["object_id"] == "t"
+    assert r.owner("VERIFY_AUDIT")["intact"]
+
+
+@pytest.mark.parametrize("outcome", ["ok", "tool_error", "cancelled", "internal", "executor_lost", "not_started", "unknown"])
+def test_no_incident_is_made_of(registry, outcome):
+    registry.gateway("SHIP_RECORDS", origin="gateway-1", records=[call(1), call(2, outcome=outcome, error="e")])
+    assert incidents(registry, "sandbox.killed") == [] and incidents(registry, "tool.refused") == []
+
+
+def test_a_tool_in_a_loop_does_not_flood_the_audit(registry):
+    r = registry
+    for batch in range(4):
+        numbers = range(100 * batch + 1, 100 * batch + 101)
+        r.gateway("SHIP_RECORDS", origin="gateway-1",
+                  records=[call(n, **({} if n % 2 else {"outcome": "cpu", "refused": REFUSED})) for n in numbers])
+    r.gateway("SHIP_RECORDS", origin="gateway-2", records=[call(1, tool_id="other"), call(2, tool_id="other", outcome="cpu") | {"call_id": "x"}])
+    assert [d["calls"] for _, d in incidents(r, "sandbox.killed")] == [1] * 6, "five of the first tool, one of the other"
+    assert len(incidents(r, "tool.refused")) == 5
+    r.sql("UPDATE incidents SET since = since - interval '1 minute'")
+    for _ in range(200):
+        killed = incidents(r, "sandbox.killed")
+        if len(killed) > 6:
+            break
+        threading.Event().wait(0.1)
+    assert (killed[-1][0], killed[-1][1]["calls"], killed[-1][1]["call_id"]) == ("cpu", 195, "call-200")
+    assert sum(d["calls"] for _, d in incidents(r, "sandbox.killed")) == 201
+    assert sum(d["calls"] for _, d in incidents(r, "tool.refused")) == 200
+    assert r.sql("SELECT sum(pending) FROM incidents") == "0"
+    assert r.owner("VERIFY_AUDIT")["intact"]
+
+
+def test_what_was_counted_comes_before_the_next_of_its_kind(registry):
+    r = registry
+    ship = lambda first, count, outcome: r.gateway(
+        "SHIP_RECORDS", origin="gateway-1",
+        records=[call(n, **({} if n % 2 else {"outcome": outcome})) for n in range(first, first + 2 * count)])
+    ship(1, 7, "timeout")
+    r.sql("UPDATE incidents SET since = since - interval '1 minute'")
+    ship(15, 1, "crash")
+    assert [(o, d["calls"]) for o, d in incidents(r, "sandbox.killed")][5:] == [("timeout", 2), ("crash", 1)]
+
+
+@pytest.mark.parametrize("order", [
+    [(1, "start", "a"), (2, "end", "a"), (3, "start", "b"), (4, "end", "b")],
+    [(1, "start", "a"), (2, "start", "b"), (3, "end", "b")],
+    [(1, "end", "a"), (2, "start", "b"), (3, "end", "b")],
+    [(1, "start", "a"), (2, "end", "a"), (3, "end", "a"), (4, "start", "a")],
+    [(1, "end", "a"), (2, "end", "a")],
+], ids=["whole", "an end to come", "a lost start", "both twice", "an end twice"])
+def test_every_shape_of_a_batch_keeps_the_chain(registry, order):
+    """Shipped twice as two origins' batches, so that the second finds all calls there already."""
+    r = registry
+    for origin in ("gateway-1", "gateway-2"):
+        records = [{**call(1 if kind == "start" else 2), "no": no, "call_id": name} for no, kind, name in order]
+        assert r.gateway("SHIP_RECORDS", origin=origin, records=records)["committed_no"] == order[-1][0]
+    assert r.owner("VERIFY_AUDIT")["intact"]
+    calls = {name for _, _, name in order}
+    ended = {name for _, kind, name in order if kind == "end"}
+    assert r.sql("SELECT count(*), count(end_no) FROM executions") == f"{len(calls)}|{len(ended)}"
 
 
 def test_long_output_is_cut_between_signs(registry):
