@@ -484,13 +484,13 @@ static void read_usage(struct run *r)
 	struct sandbox_state now = pool_look(r->pool, r->sandbox);
 
 	while (now.ended.how == 0 && !now.is_lost &&
-	       (resident_kb = tasks_resident_kb(now.memory_fd)) == 0 &&
-	       wait_for_change(r, until))
+	       (resident_kb = tasks_resident_kb(now.memory_fd)) == 0 && wait_for_change(r, until))
 		now = pool_look(r->pool, r->sandbox);
 	r->ended = now.ended;
 	r->ended.cpu_us = cpu_used_us(r, &now);
 	if (resident_kb > 0)
 		r->ended.memory_kb = resident_kb;
+	r->pid = now.pid;
 	r->threads = now.threads_seen;
 	r->base_kb = now.base_kb;
 }

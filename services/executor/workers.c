@@ -21,11 +21,11 @@
 #define GRACE_MS         50u    /* from an answer to the kill: exit handlers hold up nobody */
 #define BACKOFF_FIRST_MS 50u
 #define BACKOFF_MAX_MS   5000u
-#define TEND_MS          50u  /* between looks at everything */
-#define WAKE_MS          250u /* when nothing happens at all */
-#define COUNT_MS         10u  /* between counts of threads: a bomb starts some 200 meanwhile */
+#define TEND_MS          50u   /* between looks at everything */
+#define WAKE_MS          250u  /* when nothing happens at all */
+#define COUNT_MS         10u   /* between counts of threads: a bomb starts some 200 meanwhile */
 #define UID_TASKS_MS     1000u /* between counts of all threads of this uid */
-#define STARTING_MAX     4u   /* workers that start at the same time */
+#define STARTING_MAX     4u    /* workers that start at the same time */
 #define REPORTS          16
 
 void backoff_grow(struct backoff *b, uint64_t now_ms)
@@ -119,8 +119,8 @@ static uint32_t count_workers(const struct pool *p, int kind, enum worker_state 
 static uint32_t missing(const struct pool *p, int kind, uint64_t now_ms)
 {
 	const struct kind *k = &p->kinds[kind];
-	uint32_t have = count_workers(p, kind, WORKER_SPARE) +
-			count_workers(p, kind, WORKER_STARTING);
+	uint32_t have =
+		count_workers(p, kind, WORKER_SPARE) + count_workers(p, kind, WORKER_STARTING);
 	uint32_t want = tools_needing(p, kind);
 
 	want += now_ms >= k->replace_at_ms ? k->target : 0;
@@ -296,6 +296,10 @@ static void on_ended(struct pool *p, struct worker *w, const struct wire_ended *
 	}
 	if (t->current == w)
 		t->wants_renewal |= is_suspicious(ended);
+	if (s->stage == SANDBOX_WAITING && ended->how == WIRE_EXITED &&
+	    ended->code >= WIRE_CONFINE_EXIT)
+		log_error("executor.call_not_confined",
+			  F_UINT("step", ended->code - WIRE_CONFINE_EXIT));
 	if (s->stage == SANDBOX_WAITING)
 		backoff_grow(&t->fork, clock_mono_ms());
 	s->ended = *ended;

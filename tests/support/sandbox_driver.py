@@ -1,12 +1,14 @@
 """Drives tests/support/executor_run.c: real sandboxes, no bus."""
 
 import atexit
+import contextlib
 import functools
 import itertools
 import json
 import os
 import queue
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -92,6 +94,8 @@ class Sandboxes:
             answer = json.loads(line)
             answer["line_size"] = len(line)
             self.waiting.pop(answer["id"]).put(answer)
+        for box in self.waiting.values():
+            box.put(None)
 
     def start(self, code, **order):
         """Hands a call over; the queue gets its answer."""
@@ -104,8 +108,16 @@ class Sandboxes:
             self.process.stdin.flush()
         return box
 
+    @staticmethod
+    def take(box):
+        """The answer behind what start() returned."""
+        answer = box.get(timeout=WAIT)
+        if answer is None:
+            raise RuntimeError("the executor is gone")
+        return answer
+
     def run(self, code, **order):
-        return self.start(code, **order).get(timeout=WAIT)
+        return self.take(self.start(code, **order))
 
     def inspect(self, code):
         return self.run(code, inspect=True)["inspection"]
@@ -154,3 +166,11 @@ class Sandboxes:
     def close(self):
         self.process.stdin.close()
         return self.process.wait(timeout=WAIT)
+
+    def destroy(self):
+        """After a run with a layer removed: whatever of its user is left goes."""
+        self.process.kill()
+        self.process.wait()
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)

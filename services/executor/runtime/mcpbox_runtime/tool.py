@@ -3,6 +3,7 @@
 import json
 import sys
 import types
+import warnings
 
 from . import arguments, errors, http_object, imports, mcp_object, refused, result, validate
 
@@ -46,10 +47,10 @@ class Tool:
     def _bind(self):
         """Compile, and import what the source names.  What fails here fails again, and is told, in the call."""
         try:
-            self.code = compile(self.source, SOURCE_FILE, "exec", dont_inherit=True)
-        except MemoryError:
-            raise
-        except Exception as e:
+            with warnings.catch_warnings():  # standard error is the executor's here, and they show source
+                warnings.simplefilter("ignore")
+                self.code = compile(self.source, SOURCE_FILE, "exec", dont_inherit=True)
+        except Exception as e:  # a MemoryError too: the parser says so of code that is nested too deep
             self.failure = e.with_traceback(None)
             return
         found = imports.Names(self.code)
