@@ -23,7 +23,7 @@ static const struct ctl_command commands[] = {
 	{ "logout", "", 0, 0, cmd_logout, "end the session" },
 	{ "pending", "", 0, 0, cmd_pending, "what waits for a decision" },
 	{ "show", "X", 1, 0, cmd_show,
-	  "a tool: code, hosts, notes, what changed since the live version; or a host request" },
+	  "a tool: code, hosts, notes, what changed since the live version; or a request" },
 	{ "approve", "X", 1, OPT(OPTION_HASH) | OPT(OPTION_ALLOW_PRIVATE), cmd_approve,
 	  "let it through, as it was shown" },
 	{ "reject", "X", 1, OPT(OPTION_REASON), cmd_reject, "send it back with --reason" },
@@ -49,7 +49,8 @@ static const struct ctl_command commands[] = {
 	  "make the root key and the key file of each role" },
 };
 
-static const char what_x_is[] = "X is a tool's id or server/tool, or host:REQUEST_ID.\n";
+static const char what_x_is[] =
+	"X is a tool's id or server/tool, host:REQUEST_ID or module:REQUEST_ID.\n";
 
 static void print_overview(FILE *out)
 {

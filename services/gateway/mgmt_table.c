@@ -54,6 +54,9 @@ const struct mgmt_tool mgmt_table[] = {
 	  "Delete a server with all its tools, their versions, its secrets and requests. Running calls end. This "
 	  "cannot be undone." },
 
+	{ "mcpbox_get_server_modules", "List modules", MSG_GET_SERVER_MODULES, MGMT_READS, NULL, mgmt_ask, { { 0 } },
+	  "List the Python modules that tools may import. The list is the same for all servers." },
+
 	{ "mcpbox_create_tool", "Create tool", MSG_CREATE_TOOL, 0, NULL, mgmt_ask, {
 		P_SERVER,
 		{ "name",          MGMT_STRING,  R, "Lower-case letters, digits and single underscores, at most 60" },
@@ -111,6 +114,12 @@ const struct mgmt_tool mgmt_table[] = {
 		{ "justification", MGMT_STRING,  R, "Why, for the reviewer" },
 		{ "port",          MGMT_INTEGER, O, "Unless given: 443, and 80 for http URLs" } },
 	  "Ask a person to allow a tool's server to reach a host." },
+
+	{ "mcpbox_request_module", "Ask for a module", MSG_REQUEST_MODULE, 0, NULL, mgmt_ask, {
+		P_TOOL,
+		{ "module_name",   MGMT_STRING,  R, "As in the import statement, or the name of the package" },
+		{ "justification", MGMT_STRING,  R, "Why, for the reviewer" } },
+	  "Ask a person to allow a Python module beyond those of mcpbox_get_server_modules." },
 
 	{ "mcpbox_request_publish", "Ask for review", MSG_REQUEST_PUBLISH, MGMT_REPEATS | MGMT_MOVES_MAP, NULL, mgmt_ask, {
 		P_TOOL,

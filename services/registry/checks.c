@@ -42,6 +42,13 @@ int check_text(const char *field, ProtobufCBinaryData text, size_t max, struct e
 	return 0;
 }
 
+int check_reason(const char *field, ProtobufCBinaryData text, struct err *err)
+{
+	if (text.len == 0)
+		return err_set_field(err, ERR_INVALID, field, NULL, "a %s is needed", field);
+	return check_text(field, text, TEXT_MAX, err);
+}
+
 int check_code(const char *field, ProtobufCBinaryData code, struct err *err)
 {
 	if (code.len == 0)

@@ -18,6 +18,8 @@ enum {
 /* Lengths are in signs (code points), as people count. */
 int check_text(const char *field, ProtobufCBinaryData text, size_t max,
 	       struct err *err) BOX_MUST_CHECK;
+/* One that must be there, at most TEXT_MAX. */
+int check_reason(const char *field, ProtobufCBinaryData text, struct err *err) BOX_MUST_CHECK;
 int check_code(const char *field, ProtobufCBinaryData code, struct err *err) BOX_MUST_CHECK;
 int check_timeout(const char *field, uint32_t ms, struct err *err) BOX_MUST_CHECK;
 /* A JSON object of known limits within their maxima; empty is fine. */

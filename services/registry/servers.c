@@ -117,10 +117,7 @@ int server_list(struct work *w, const void *message, struct err *err)
 	(void)err;
 	if (r != 0)
 		return r;
-	reply.total = (uint32_t)total;
-	reply.page = page.number;
-	reply.page_size = page.size;
-	reply.pages = work_pages(total, page);
+	WORK_FILL_PAGE(&reply, page, total);
 	work_answer(w, &reply.base);
 	return 0;
 }

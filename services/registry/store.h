@@ -163,6 +163,23 @@ int store_network_list(struct store_tx *tx, const struct filter *f, PB(NetworkRe
 /* Status, review and private columns. */
 int store_network_save(struct store_tx *tx, const PB(NetworkRequest) * n) BOX_MUST_CHECK;
 int store_network_delete(struct store_tx *tx, const char *id) BOX_MUST_CHECK;
+int store_module_create(struct store_tx *tx, const PB(ModuleRequest) * m) BOX_MUST_CHECK;
+int store_module_get(struct store_tx *tx, const char *id, bool lock,
+		     PB(ModuleRequest) * *ret) BOX_MUST_CHECK;
+/* What a tool's new request is judged by: all approved rows, and all of its own. */
+int store_module_judged(struct store_tx *tx, const char *tool_id, PB(ModuleRequest) * **ret,
+			size_t *ret_count) BOX_MUST_CHECK;
+/* Those that administrators added; locked. */
+int store_module_own(struct store_tx *tx, PB(ModuleRequest) * **ret,
+		     size_t *ret_count) BOX_MUST_CHECK;
+int store_module_list(struct store_tx *tx, const struct filter *f, PB(ModuleRequest) * **ret,
+		      size_t *ret_count, int64_t *ret_total) BOX_MUST_CHECK;
+/* Status and review. */
+int store_module_save(struct store_tx *tx, const PB(ModuleRequest) * m) BOX_MUST_CHECK;
+int store_module_delete(struct store_tx *tx, const char *id) BOX_MUST_CHECK;
+/* Every tool's spec will be built anew before its next permit; and: no permit is good any more. */
+int store_specs_forget(struct store_tx *tx) BOX_MUST_CHECK;
+int store_permits_revoke_all(struct store_tx *tx) BOX_MUST_CHECK;
 int store_tool_modules(struct store_tx *tx, const char *tool_id, PB(ModuleRequestBrief) * **ret,
 		       size_t *ret_count) BOX_MUST_CHECK;
 int store_tool_network(struct store_tx *tx, const char *tool_id, PB(NetworkRequestBrief) * **ret,

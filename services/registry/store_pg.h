@@ -56,6 +56,14 @@ struct param {
 /* In SQL: a parameter of ms since 1970 as timestamptz. */
 #define SQL_MS(param) "('epoch'::timestamptz + (" param ")::bigint * interval '1 millisecond')"
 
+/* Search is a plain substring, whatever signs it holds; parameter 1 is pg_search_text(). */
+#define SQL_FOUND(column)      "position(lower($1) IN lower(" column ")) > 0"
+#define SQL_BYTES_TEXT(column) "convert_from(coalesce(" column ", ''), 'UTF8')"
+static inline const char *pg_search_text(struct store_tx *tx, const struct filter *f)
+{
+	return arena_dup(store_arena(tx), f->search.data, f->search.len);
+}
+
 /* Number of rows touched, or a negative code. */
 int64_t pg_run(struct store_tx *tx, const char *sql, const struct param *params, size_t count);
 #define pg_exec(tx, sql, ...) pg_run((tx), (sql), PARAMS(__VA_ARGS__))

@@ -490,10 +490,7 @@ int tool_list(struct work *w, const void *message, struct err *err)
 		return r;
 	reply.server_id = server->id;
 	reply.server_name = server->name;
-	reply.total = (uint32_t)total;
-	reply.page = page.number;
-	reply.page_size = page.size;
-	reply.pages = work_pages(total, page);
+	WORK_FILL_PAGE(&reply, page, total);
 	work_answer(w, &reply.base);
 	return 0;
 }

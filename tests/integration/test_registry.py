@@ -853,3 +853,130 @@ def test_comparing_nothing_names_the_missing_version(staffed):
     _, tool_id = make_tool(staffed)
     with pytest.raises(Refused, match="from_version is missing"):
         staffed.llm("COMPARE_TOOL_VERSIONS", tool_id=tool_id)
+
+
+# ---- modules -------------------------------------------------------------------------------------
+
+
+def ask_module(r, tool_id, name, **more):
+    return r.llm("REQUEST_MODULE", tool_id=tool_id, module_name=name, justification="it counts", **more)
+
+
+def spec_holds(r, name):
+    """Does the spec that the published tool's permit binds hold that word?"""
+    spec = published(r)["service_status"]["spec_hash"]
+    return r.sql(f"SELECT position('{name}'::bytea IN data) > 0 FROM blobs WHERE hash = decode('{spec}', 'hex')") == "t"
+
+
+def test_an_approved_module_joins_the_specs_of_live_tools_without_a_new_review(staffed):
+    r = staffed
+    _, tool_id = make_live(r)
+    request = ask_module(r, tool_id, " numpy ")
+    assert (request["module_name"], request["status"]) == ("numpy", "pending")
+    assert r.llm("LIST_PENDING_REQUESTS")["summary"]["modules"] == 1
+    assert r.llm("GET_TOOL_STATUS", tool_id=tool_id)["module_requests"][0]["status"] == "pending"
+    assert not spec_holds(r, "numpy")
+    listed = r.admin("LIST_MODULE_REQUESTS")["items"]
+    assert [(m["module_name"], m["tool_name"], m["server_name"], m["source"]) for m in listed] == [
+        ("numpy", "service_status", "news", "llm")]
+    before = published(r)["service_status"]["permit"]
+    decided = r.admin("DECIDE_MODULE", request_id=request["request_id"], action="approve")["request"]
+    assert (decided["status"], decided["reviewed_by"]) == ("approved", "anna")
+    assert spec_holds(r, "numpy") and published(r)["service_status"]["permit"] != before
+    status = r.llm("GET_TOOL_STATUS", tool_id=tool_id)
+    assert (status["approval_status"], status["live_version"]) == ("approved", 1), "no new approval of the code"
+    shown = r.llm("GET_SERVER_MODULES")
+    assert "numpy" in shown["allowed_modules"] and "numpy" not in shown["default_modules"]
+    assert shown["is_custom_config"] and shown["total_allowed"] == len(shown["allowed_modules"])
+    assert shown["allowed_modules"] == sorted(shown["allowed_modules"])
+
+    r.admin("REVOKE_MODULE", request_id=request["request_id"])
+    assert r.sql("SELECT count(*) FROM permits WHERE revoked_at IS NULL") == "0", "what was handed out ends"
+    assert not spec_holds(r, "numpy")
+    assert r.topics()[-3:] == ["module.requested", "module.approved", "module.revoked"]
+
+
+def test_module_requests_keep_their_history(staffed):
+    r = staffed
+    _, tool_id = make_live(r)
+    for bad in ("", "no such", "../x"):
+        with pytest.raises(Refused) as refused:
+            ask_module(r, tool_id, bad)
+        assert (refused.value.code, refused.value.field) == ("invalid", "module_name")
+    with pytest.raises(Refused, match="justification"):
+        r.llm("REQUEST_MODULE", tool_id=tool_id, module_name="numpy")
+    with pytest.raises(Refused, match="'json.decoder' needs no approval"):
+        ask_module(r, tool_id, "json.decoder")
+    one = ask_module(r, tool_id, "scikit-learn")["request_id"]
+    with pytest.raises(Refused, match="already waiting"):
+        ask_module(r, tool_id, "scikit-learn")
+    with pytest.raises(Refused, match="needs a reason"):
+        r.admin("DECIDE_MODULE", request_id=one, action="reject")
+    r.admin("DECIDE_MODULE", request_id=one, action="reject", reason="too large")
+    with pytest.raises(Refused, match="too large.*delete that decision"):
+        ask_module(r, tool_id, "scikit-learn")
+    with pytest.raises(Refused, match="status is rejected"):
+        r.admin("DECIDE_MODULE", request_id=one, action="approve")
+    with pytest.raises(Refused) as refused:
+        r.admin("DELETE_MODULE_REQUEST", request_id=one, revision=99)
+    assert refused.value.code == "stale"
+    assert r.admin("DELETE_MODULE_REQUEST", request_id=one)["status"] == "rejected"
+    two = ask_module(r, tool_id, "scikit-learn")["request_id"]
+    r.admin("DECIDE_MODULE", request_id=two, action="approve")
+    with pytest.raises(Refused, match="covered by the approved module 'scikit-learn'"):
+        ask_module(r, tool_id, "scikit_learn")
+    with pytest.raises(Refused, match="revoke it first"):
+        r.admin("DELETE_MODULE_REQUEST", request_id=two)
+    assert [m["status"] for m in r.admin("LIST_MODULE_REQUESTS", status="all", search="LEARN")["items"]] == ["approved"]
+    with pytest.raises(Refused, match="no status 'odd'"):
+        r.admin("LIST_MODULE_REQUESTS", status="odd")
+
+
+def test_no_gateway_decides_about_modules_and_the_policy_may(staffed):
+    r = staffed
+    _, tool_id = make_live(r)
+    request_id = ask_module(r, tool_id, "numpy")["request_id"]
+    for msg, body in (("DECIDE_MODULE", {"request_id": request_id, "action": "approve"}),
+                      ("REVOKE_MODULE", {"request_id": request_id}), ("DELETE_MODULE_REQUEST", {"request_id": request_id}),
+                      ("UPDATE_MODULES", {"add_modules": ["numpy"]})):
+        with pytest.raises(Refused):
+            r.llm(msg, **body)
+    assert not spec_holds(r, "numpy")
+    r.admin("UPDATE_SECURITY_POLICY", module_approval_mode="auto_approve")
+    assert ask_module(r, tool_id, "pandas")["status"] == "approved"
+    assert spec_holds(r, "pandas") and not spec_holds(r, "numpy")
+
+
+def test_an_administrator_has_a_list_of_modules(staffed):
+    r = staffed
+    make_live(r)
+    defaults = r.admin("GET_MODULES")["default_modules"]
+    changed = r.admin("UPDATE_MODULES", add_modules=["numpy", "a-b"])
+    assert changed["is_custom"] and set(changed["allowed_modules"]) == set(defaults) | {"numpy", "a-b", "a_b", "a"}
+    assert spec_holds(r, "numpy")
+    for body, words in (({"add_modules": ["numpy"]}, "already"), ({"add_modules": ["json"]}, "defaults"),
+                        ({"add_modules": ["a b"]}, "no name of a module"), ({}, "no modules were given"),
+                        ({"remove_modules": ["json"]}, "not among the modules")):
+        with pytest.raises(Refused, match=words):
+            r.admin("UPDATE_MODULES", **body)
+    assert "numpy" not in r.admin("UPDATE_MODULES", remove_modules=["numpy"])["allowed_modules"]
+    assert not spec_holds(r, "numpy")
+    with pytest.raises(Refused, match="added by an administrator"):
+        r.admin("REVOKE_MODULE", request_id=r.admin("LIST_MODULE_REQUESTS", status="approved")["items"][0]["id"])
+    reset = r.admin("UPDATE_MODULES", reset_to_defaults=True)
+    assert (reset["allowed_modules"], reset["is_custom"]) == (defaults, False)
+
+
+def test_a_rejected_host_is_asked_for_again_once_its_decision_is_deleted(staffed):
+    r = staffed
+    _, tool_id = make_tool(r)
+    ask = dict(tool_id=tool_id, host="api.example.com", justification="it asks")
+    request_id = r.llm("REQUEST_NETWORK_ACCESS", **ask)["request_id"]
+    r.admin("DECIDE_NETWORK", request_id=request_id, action="reject", reason="why?")
+    with pytest.raises(Refused, match="delete that decision"):
+        r.llm("REQUEST_NETWORK_ACCESS", **ask)
+    assert r.admin("DELETE_NETWORK_REQUEST", request_id=request_id)["host"] == "api.example.com"
+    request_id = r.llm("REQUEST_NETWORK_ACCESS", **ask)["request_id"]
+    r.admin("DECIDE_NETWORK", request_id=request_id, action="approve")
+    with pytest.raises(Refused, match="revoke it first"):
+        r.admin("DELETE_NETWORK_REQUEST", request_id=request_id)
