@@ -258,7 +258,8 @@ async def main():
     assert answer["outcome"] == "ok", answer
     assert answer["structured"] == [
         200, "a, b", answer["structured"][2], True, "Fine",
-        {"method": "POST", "url": "https://a.example.com/y", "body": answer["structured"][5]["body"]}, "f=v",
+        {"method": "POST", "url": "https://a.example.com/y", "body": answer["structured"][5]["body"],
+         "headers": answer["structured"][5]["headers"]}, "f=v",
         answer["structured"][2]]
     assert json.loads(answer["structured"][5]["body"]) == {"k": 1}
     asked = {h["url"]: dict(map(tuple, h["headers"])) for h in egress.asked}
