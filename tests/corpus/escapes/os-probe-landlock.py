@@ -2,7 +2,6 @@
 # class: os
 # attempts: read directories and files that the mount tree would show
 # expect: contained
-# layers: landlock
 # note: EACCES is Landlock's word; permissions and read-only mounts would let each of them be read
 
 import errno, os

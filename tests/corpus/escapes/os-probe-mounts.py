@@ -2,7 +2,7 @@
 # class: os
 # attempts: find out by stat() what exists on the host
 # expect: contained
-# layers: mountns
+# settings: full
 # note: Landlock does not see stat(); only the own root hides what is there
 
 import os

@@ -2,7 +2,7 @@
 # class: os
 # attempts: see process numbers of the host
 # expect: contained
-# layers: pidns
+# settings: full
 # note: in a namespace the parent is its process 2, or 0 when outside
 
 import os

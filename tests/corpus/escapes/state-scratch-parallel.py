@@ -4,7 +4,7 @@
 # expect: contained
 # arguments: {"hold": false}
 # with-arguments: {"hold": true}
-# layers: mountns
+# settings: full
 
 import ctypes, os, re, time
 def own_memory():

@@ -4,7 +4,7 @@
 # expect: contained
 # arguments: {"fill": false}
 # after-arguments: {"fill": true}
-# layers: mountns
+# settings: full
 
 import os
 async def main(fill: bool):
