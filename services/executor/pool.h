@@ -56,7 +56,7 @@ struct sandbox {
 	uint32_t threads_seen;   /* over threads_max: killed for it */
 	struct wire_ended ended; /* how 0: still running */
 	uint64_t forked_ms;
-	uint32_t base_kb; /* data of its zygote */
+	uint32_t base_kb;  /* data of its zygote */
 	uint64_t stage_ms; /* when it got there */
 	uint32_t calls;    /* it was taken so many times */
 	struct tool *tool;

@@ -58,8 +58,8 @@ struct tool {
 	int kind;
 	struct wire_tool limits;
 	int payload_fd;
-	struct worker *current; /* BOUND, or the first while it is BINDING */
-	struct worker *renewal; /* BINDING; takes the place of current */
+	struct worker *current;       /* BOUND, or the first while it is BINDING */
+	struct worker *renewal;       /* BINDING; takes the place of current */
 	struct sandbox *first, *last; /* waiting */
 	uint32_t waiting;
 	uint32_t running; /* taken */
@@ -103,9 +103,9 @@ struct pool {
 	struct sandbox *free;
 	uint32_t free_count;
 	uint32_t taken, leaving;
-	uint32_t uid_tasks; /* where the kernel counts threads for the whole uid */
+	uint32_t uid_tasks;    /* where the kernel counts threads for the whole uid */
 	uint64_t uid_tasks_ms; /* when they were counted */
-	bool is_urgent;     /* the manager has to look at everything */
+	bool is_urgent;        /* the manager has to look at everything */
 	bool is_stopping;
 };
 
