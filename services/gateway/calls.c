@@ -434,7 +434,9 @@ static void call_opts(const struct call *call, PB(Principal) * principal, struct
 
 static void place_target(const struct executor_place *place, struct bus_target *ret)
 {
-	*ret = (struct bus_target){ .role = ROLE_EXECUTOR, .addr = place->work_addr };
+	*ret = (struct bus_target){ .role = ROLE_EXECUTOR,
+				    .addr = place->work_addr,
+				    .line_port = place->line_port };
 	memcpy(ret->boot_id, place->boot_id, BOOT_ID_SIZE);
 }
 

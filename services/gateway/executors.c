@@ -549,6 +549,7 @@ static void note_ping(struct executors *e, const uint8_t *boot_id, int r,
 	x->missed = 0;
 	x->is_down = false;
 	x->is_draining = reply->draining;
+	x->at.line_port = reply->line_port <= UINT16_MAX ? (uint16_t)reply->line_port : 0;
 	x->foreign = reply->in_flight > x->own ? reply->in_flight - x->own : 0;
 }
 

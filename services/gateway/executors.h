@@ -39,6 +39,7 @@ void executors_update(struct executors *e, const PB(Status) * status);
 struct executor_place {
 	char instance[64];
 	char work_addr[64], control_addr[64];
+	uint16_t line_port; /* as its last ping said; 0: none */
 	uint8_t boot_id[BOOT_ID_SIZE];
 };
 enum place_fate {

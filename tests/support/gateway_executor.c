@@ -264,6 +264,7 @@ static int ping(struct bus_request *rq, struct err *err BOX_UNUSED)
 {
 	PB(PingReply) reply = MCPBOX__V1__PING_REPLY__INIT;
 
+	reply.line_port = bus_line_port(((struct fake *)rq->service)->bus);
 	bus_answer(rq, &reply.base);
 	return 0;
 }
@@ -287,7 +288,9 @@ static void fill(void *arg BOX_UNUSED, PB(Instance) * instance)
 static int start(struct fake *f, char **argv, struct err *err)
 {
 	struct bus_config config = { .instance = argv[3], .registry_addrs = argv[2], .slots = 4 };
-	struct bus_server server = { .listen = "tcp://127.0.0.1:0", .capacity = 16, .service = f };
+	struct bus_server server = {
+		.listen = "tcp://127.0.0.1:0", .capacity = 16, .service = f, .has_lines = true
+	};
 	const struct bus_news news = { 0 };
 	struct keys *keys = NULL;
 	char addr[64];
