@@ -670,7 +670,7 @@ def test_management_schemas_name_only_what_the_message_has(shared):
 
 MANAGEMENT = set("""list_servers get_server create_server delete_server start_server stop_server list_tools get_tool
     create_tool update_tool delete_tool validate_code test_code list_tool_versions rollback_tool request_publish
-    get_server_modules request_module request_network_access get_tool_status list_pending_requests""".split())
+    get_server_modules request_module get_tool_logs create_server_secret list_server_secrets request_network_access get_tool_status list_pending_requests""".split())
 SHAPES = {"string": str, "integer": int, "boolean": bool, "object": dict, "array": list, "null": type(None)}
 
 
