@@ -484,8 +484,7 @@ static void read_usage(struct run *r)
 	struct sandbox_state now = pool_look(r->pool, r->sandbox);
 
 	while (now.ended.how == 0 && !now.is_lost &&
-	       (resident_kb = tasks_resident_kb(now.memory_fd)) == 0 &&
-	       wait_for_change(r, until))
+	       (resident_kb = tasks_resident_kb(now.memory_fd)) == 0 && wait_for_change(r, until))
 		now = pool_look(r->pool, r->sandbox);
 	r->ended = now.ended;
 	r->ended.cpu_us = cpu_used_us(r, &now);
@@ -493,6 +492,7 @@ static void read_usage(struct run *r)
 		r->ended.memory_kb = resident_kb;
 	r->threads = now.threads_seen;
 	r->base_kb = now.base_kb;
+	r->ran_out_of_memory = now.ran_out_of_memory;
 }
 
 static void drain_output(struct run *r)
@@ -539,6 +539,7 @@ int run_step(struct run *r, uint64_t until_mono_ms, bool is_foreground, struct r
 					 .ended = r->ended,
 					 .threads = r->threads,
 					 .base_kb = r->base_kb,
+					 .ran_out_of_memory = r->ran_out_of_memory,
 					 .duration_ms = r->duration_ms,
 					 .limits = &r->job->limits,
 					 .output = &r->output,
