@@ -38,8 +38,13 @@ build_tree() {
 		rm -f "$build_log"
 		die "the build failed"
 	fi
-	grep -q 'no work to do' "$build_log" && [ -e "$tree/stage/.hash" ] || build_stage "$tree"
+	grep -q 'no work to do' "$build_log" && build_is_staged "$tree" || build_stage "$tree"
 	rm -f "$build_log"
+}
+
+# False also when somebody else has built since.
+build_is_staged() {
+	[ -e "$1/stage/.hash" ] && [ -z "$(find "$1/bin" -newer "$1/stage/.hash" -print -quit)" ]
 }
 
 # What is installed, made in the build tree: an instance copies it only when its hash differs.

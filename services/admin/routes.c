@@ -12,7 +12,7 @@ static const struct view nothing = { .kind = VIEW_NOTHING };
 static const struct view server = { .kind = VIEW_MEMBER, .member = "server" };
 static const struct view tool = { .kind = VIEW_MEMBER, .member = "tool" };
 static const struct view version = { .kind = VIEW_MEMBER, .member = "version" };
-static const struct view network_request = { .kind = VIEW_MEMBER, .member = "request" };
+static const struct view request = { .kind = VIEW_MEMBER, .member = "request" };
 static const struct view server_list = { .kind = VIEW_LIST, .member = "servers" };
 static const struct view tool_list = { .kind = VIEW_LIST, .member = "tools" };
 
@@ -79,6 +79,7 @@ static const struct route routes[] = {
 	ASK("POST", "/api/servers", SMALL, CREATE_SERVER, MSG_GET_SERVER, 201, &server),
 	ASK("GET", "/api/servers/{server_id}", NO_BODY, GET_SERVER, 0, 200, &server),
 	ASK("PATCH", "/api/servers/{server_id}", SMALL, UPDATE_SERVER, 0, 200, &server),
+	ASK("PUT", "/api/servers/{server_id}/warm-reuse", SMALL, SET_WARM_REUSE, 0, 200, &server),
 	ASK("DELETE", "/api/servers/{server_id}", SMALL, DELETE_SERVER, 0, 204, &nothing),
 	ASK("GET", "/api/servers/{server_id}/tools", NO_BODY, LIST_TOOLS, 0, 200, &tool_list),
 	ASK("POST", "/api/servers/{server_id}/tools", LARGE, CREATE_TOOL, MSG_GET_TOOL, 201, &tool),
@@ -109,11 +110,22 @@ static const struct route routes[] = {
 	ASK("POST", "/api/approvals/tools/{tool_id}/revoke", SMALL, REVOKE_TOOL, 0, 200, NULL),
 	ASK("GET", "/api/approvals/network", NO_BODY, LIST_NETWORK_REQUESTS, 0, 200, NULL),
 	ASK("POST", "/api/approvals/network/{request_id}/action", SMALL, DECIDE_NETWORK, 0, 200,
-	    &network_request),
+	    &request),
 	ASK("POST", "/api/approvals/network/{request_id}/revoke", SMALL, REVOKE_NETWORK, 0, 200,
-	    &network_request),
+	    &request),
+	ASK("DELETE", "/api/approvals/network/{request_id}", SMALL, DELETE_NETWORK_REQUEST, 0, 200,
+	    NULL),
+	ASK("GET", "/api/approvals/modules", NO_BODY, LIST_MODULE_REQUESTS, 0, 200, NULL),
+	ASK("POST", "/api/approvals/modules/{request_id}/action", SMALL, DECIDE_MODULE, 0, 200,
+	    &request),
+	ASK("POST", "/api/approvals/modules/{request_id}/revoke", SMALL, REVOKE_MODULE, 0, 200,
+	    &request),
+	ASK("DELETE", "/api/approvals/modules/{request_id}", SMALL, DELETE_MODULE_REQUEST, 0, 200,
+	    NULL),
 
 	/* settings */
+	ASK("GET", "/api/settings/modules", NO_BODY, GET_MODULES, 0, 200, NULL),
+	ASK("PATCH", "/api/settings/modules", SMALL, UPDATE_MODULES, 0, 200, NULL),
 	ASK("GET", "/api/settings/security-policy", NO_BODY, GET_SECURITY_POLICY, 0, 200, NULL),
 	ASK("PATCH", "/api/settings/security-policy", SMALL, UPDATE_SECURITY_POLICY, 0, 200, NULL),
 

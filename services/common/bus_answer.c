@@ -8,21 +8,28 @@
 #include "clock.h"
 #include "mem.h"
 
-#define PEERS_MAX    65536
+#define PEERS_MAX    4096 /* of one role */
 #define PEER_BUCKETS 4096
 
 struct peer {
-	struct peer *next;
+	struct peer *next; /* in its bucket */
+	struct peer *newer, *older;
 	enum bus_role role;
 	uint8_t boot_id[BOOT_ID_SIZE];
 	struct frame_window window;
 };
 
+/* The starts of one role that were heard of, in the order of their last frame. */
+struct peers_of_role {
+	struct peer *newest, *oldest;
+	uint32_t count;
+};
+
 /* One for all sockets of a process: a frame may not be played again on another one. */
 struct answering {
 	pthread_mutex_t lock;
-	struct peer *peers[PEER_BUCKETS]; /* guarded by lock */
-	uint32_t peer_count;
+	struct peer *peers[PEER_BUCKETS];       /* guarded by lock */
+	struct peers_of_role roles[ROLE_COUNT]; /* guarded by lock */
 };
 
 void answering_init(struct bus *b)
@@ -49,39 +56,76 @@ static struct peer *peer_find(struct answering *a, const struct frame_header *h)
 	return peer;
 }
 
+static void peer_unlink(struct peers_of_role *role, struct peer *peer)
+{
+	*(peer->newer ? &peer->newer->older : &role->newest) = peer->older;
+	*(peer->older ? &peer->older->newer : &role->oldest) = peer->newer;
+}
+
+static void peer_link(struct peers_of_role *role, struct peer *peer)
+{
+	peer->newer = NULL;
+	peer->older = role->newest;
+	*(role->newest ? &role->newest->newer : &role->oldest) = peer;
+	role->newest = peer;
+}
+
+/*
+ * Frames of a start that was forgotten could be played again.  To have one forgotten takes frames of more starts of its
+ * role than there ever are, hence that role's key, with which one may send what one likes anyway; so a
+ * flood costs the role whose key is in wrong hands, and no other one.
+ */
+static struct peer *peer_forget_oldest(struct answering *a, struct peers_of_role *role)
+{
+	struct peer *peer = role->oldest;
+	struct peer **at = peer_bucket(a, peer->boot_id);
+
+	while (*at != peer)
+		at = &(*at)->next;
+	*at = peer->next;
+	peer_unlink(role, peer);
+	memset(peer, 0, sizeof(*peer));
+	return peer;
+}
+
 static struct peer *peer_add(struct answering *a, const struct frame_header *h)
 {
+	struct peers_of_role *role = &a->roles[h->from];
 	struct peer **bucket = peer_bucket(a, h->from_boot);
 	struct peer *peer;
 
-	/* Never evicted: what was forgotten could be replayed. */
-	if (a->peer_count == PEERS_MAX)
-		return NULL;
-	a->peer_count++;
-	peer = mem_alloc(sizeof(*peer));
+	if (role->count == PEERS_MAX) {
+		peer = peer_forget_oldest(a, role);
+	} else {
+		peer = mem_alloc(sizeof(*peer));
+		role->count++;
+	}
 	peer->role = h->from;
 	memcpy(peer->boot_id, h->from_boot, BOOT_ID_SIZE);
 	peer->next = *bucket;
 	*bucket = peer;
+	peer_link(role, peer);
 	return peer;
 }
 
 /* REFUSED_COUNT: fresh. */
 static enum bus_refusal replay_judge(struct answering *a, const struct frame_header *h)
 {
-	enum bus_refusal refusal = REFUSED_COUNT;
+	struct peers_of_role *role = &a->roles[h->from];
 	struct peer *peer;
+	bool is_fresh;
 
 	(void)pthread_mutex_lock(&a->lock);
 	peer = peer_find(a, h);
 	if (!peer)
 		peer = peer_add(a, h);
-	if (!peer)
-		refusal = REFUSED_PEERS_FULL;
-	else if (!frame_window_accept(&peer->window, h->counter))
-		refusal = REFUSED_REPLAY;
+	if (role->newest != peer) {
+		peer_unlink(role, peer);
+		peer_link(role, peer);
+	}
+	is_fresh = frame_window_accept(&peer->window, h->counter);
 	(void)pthread_mutex_unlock(&a->lock);
-	return refusal;
+	return is_fresh ? REFUSED_COUNT : REFUSED_REPLAY;
 }
 
 /* ---- one request ---------------------------------------------------------------------------- */
@@ -111,6 +155,13 @@ enum bus_refusal bus_refusal_of(int r)
 	}
 }
 
+/* It was sealed for this start of ours.  Others are only told so, which may be done again and again; so they need not be
+ * remembered. */
+static bool question_is_ours(const struct question *q)
+{
+	return memcmp(q->header.to_boot, q->bus->boot_id, BOOT_ID_SIZE) == 0;
+}
+
 static int question_open(struct question *q, const void *frame, size_t len)
 {
 	struct bus *b = q->bus;
@@ -121,7 +172,7 @@ static int question_open(struct question *q, const void *frame, size_t len)
 		refusal = bus_refusal_of(r);
 	else if (q->header.kind != FRAME_REQUEST)
 		refusal = REFUSED_SHAPE;
-	else
+	else if (question_is_ours(q))
 		refusal = replay_judge(b->answering, &q->header);
 	if (refusal == REFUSED_COUNT)
 		return 0;
@@ -140,7 +191,7 @@ static const struct bus_route *route_find(const struct bus_server *server, uint1
 /* What can be said before the payload is read. */
 static int question_admit(struct question *q, struct err *err)
 {
-	if (memcmp(q->header.to_boot, q->bus->boot_id, BOOT_ID_SIZE) != 0)
+	if (!question_is_ours(q))
 		return err_set(err, ERR_STALE_PEER,
 			       "the request was for an earlier start; nothing was done");
 	q->row = msg_row(q->header.msg);
@@ -320,13 +371,13 @@ static int reply_frame(struct question *q, int r, const struct buf *out, struct 
 }
 
 int answer_frame(struct bus *b, const struct bus_server *server, const void *frame, size_t len,
-		 const char *remote, _Atomic uint32_t *in_flight, struct buf *ret_reply)
+		 const struct answer_way *way, struct buf *ret_reply)
 {
 	struct question q = {
 		.bus = b,
 		.server = server,
-		.remote = remote,
-		.in_flight = in_flight,
+		.remote = way->remote,
+		.in_flight = way->in_flight,
 		.arrived_ms = clock_mono_ms(),
 		.payload = BUF_INIT(FRAME_MAX),
 	};
@@ -334,6 +385,8 @@ int answer_frame(struct bus *b, const struct bus_server *server, const void *fra
 	struct err err = { 0 };
 	int r = question_open(&q, frame, len);
 
+	if (r == 0 && way->on_genuine)
+		way->on_genuine(way->arg);
 	if (r == 0) {
 		r = question_answer(&q, &out, &err);
 		r = reply_frame(&q, r, &out, &err, ret_reply);
@@ -347,5 +400,7 @@ int answer_frame(struct bus *b, const struct bus_server *server, const void *fra
 int bus_answer_frame(struct bus *b, const struct bus_server *server, const void *frame, size_t len,
 		     const char *remote, struct buf *ret_reply)
 {
-	return answer_frame(b, server, frame, len, remote, NULL, ret_reply);
+	const struct answer_way way = { .remote = remote };
+
+	return answer_frame(b, server, frame, len, &way, ret_reply);
 }

@@ -7,6 +7,7 @@
  *	bus_refusals.c  counting and reporting refusals     (struct refusals)
  *	bus_answer.c    answering, replay windows           (struct answering)
  *	bus_server.c    the answering side's sockets        (struct servers)
+ *	bus_doorstep.c  connections without a seal so far   (struct doorstep)
  *	bus_tls.c       certificates for all sockets        (struct bus_tls)
  *	bus_news.c      publish, subscribe, status, time    (struct news)
  *	bus_lease.c     announcing this instance            (struct lease)
@@ -83,10 +84,17 @@ void bus_refuse(struct bus *b, enum bus_refusal cause, const char *remote);
 
 void answering_init(struct bus *b);
 enum bus_refusal bus_refusal_of(int r); /* of a frame_open() that failed */
-/* As bus_answer_frame(), with at most server->capacity of them at once; in_flight counts, NULL: no limit. */
+/* Where a frame came from. */
+struct answer_way {
+	const char *remote; /* text for the audit */
+	_Atomic uint32_t
+		*in_flight; /* handlers at work, at most server->capacity; NULL: not limited */
+	void (*on_genuine)(void *arg); /* the seal was good; before the handler.  May be NULL */
+	void *arg;
+};
+/* As bus_answer_frame(). */
 int answer_frame(struct bus *b, const struct bus_server *server, const void *frame, size_t len,
-		 const char *remote, _Atomic uint32_t *in_flight,
-		 struct buf *ret_reply) BOX_MUST_CHECK;
+		 const struct answer_way *way, struct buf *ret_reply) BOX_MUST_CHECK;
 
 void servers_init(struct bus *b);
 void servers_stop(struct bus *b);

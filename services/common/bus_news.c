@@ -478,7 +478,7 @@ int bus_publish_start(struct bus *b, const char *listen, struct err *err)
 		return r;
 	r = nng_pub0_open(&n->pub);
 	if (r == 0)
-		r = nng_socket_set_size(n->pub, NNG_OPT_RECVMAXSZ, BUS_RECV_MAX);
+		r = nng_socket_set_size(n->pub, NNG_OPT_RECVMAXSZ, 64); /* nobody talks here */
 	if (r == 0)
 		r = nng_socket_set_int(n->pub, NNG_OPT_SENDBUF, QUEUE_LEN);
 	if (r == 0)

@@ -33,7 +33,7 @@ struct refusals {
 
 static const char *const refusal_names[REFUSED_COUNT] = {
 	[REFUSED_SHAPE] = "shape",     [REFUSED_SEAL] = "seal", [REFUSED_REPLAY] = "replay",
-	[REFUSED_VERSION] = "version", [REFUSED_ROLE] = "role", [REFUSED_PEERS_FULL] = "peers_full",
+	[REFUSED_VERSION] = "version", [REFUSED_ROLE] = "role",
 };
 
 const char *bus_refusal_name(enum bus_refusal cause)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bus_doorstep.h"
 #include "bus_internal.h"
 #include "bus_tls.h"
 #include "mem.h"
@@ -17,6 +18,7 @@ struct worker {
 	struct serving *serving;
 	nng_ctx ctx;
 	nng_aio *receive, *send;
+	nng_pipe pipe; /* of the question at hand */
 	pthread_t thread;
 };
 
@@ -25,6 +27,7 @@ struct serving {
 	struct bus_server server;
 	char addr[BUS_ADDR_SIZE];
 	nng_socket socket;
+	struct doorstep doorstep;
 	nng_listener listener;
 	_Atomic uint32_t in_flight;
 	struct worker *workers;
@@ -67,15 +70,25 @@ static void worker_send(struct worker *w, const struct buf *frame)
 		nng_msg_free(m);
 }
 
+static void on_genuine(void *arg)
+{
+	struct worker *w = arg;
+
+	doorstep_prove(&w->serving->doorstep, w->pipe);
+}
+
 static void worker_answer(struct worker *w, nng_msg *m)
 {
 	struct serving *s = w->serving;
 	struct buf reply = BUF_INIT(FRAME_MAX);
 	char remote[64];
+	const struct answer_way way = {
+		.remote = remote, .in_flight = &s->in_flight, .on_genuine = on_genuine, .arg = w
+	};
 
+	w->pipe = nng_msg_get_pipe(m);
 	remote_text(m, remote, sizeof(remote));
-	if (answer_frame(s->bus, &s->server, nng_msg_body(m), nng_msg_len(m), remote, &s->in_flight,
-			 &reply) == 0)
+	if (answer_frame(s->bus, &s->server, nng_msg_body(m), nng_msg_len(m), &way, &reply) == 0)
 		worker_send(w, &reply);
 	buf_done(&reply);
 }
@@ -111,6 +124,8 @@ static int serving_listen(struct serving *s)
 	/* Before any listener exists, or it would not hold for it. */
 	if (r == 0)
 		r = nng_socket_set_size(s->socket, NNG_OPT_RECVMAXSZ, BUS_RECV_MAX);
+	if (r == 0)
+		r = doorstep_watch(&s->doorstep, s->socket);
 	if (r == 0)
 		r = tls_listener_create(s->bus->tls, s->socket, s->server.listen, &s->listener);
 	if (r == 0)

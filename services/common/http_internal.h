@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include "buf.h"
+#include "http_clients.h"
 #include "http_nudge.h"
 #include "http_parse.h"
 #include "http_readers.h"
@@ -48,9 +49,10 @@ struct http_request {
 	struct buf body;
 	struct buf more_headers;
 	bool has_retry_after;
-	bool must_close;           /* the body was not read to its end */
-	struct http_request *next; /* in the server's queue */
-	atomic_int fd;             /* of the connection; -1 unknown, -2 not to be found */
+	bool must_close;                               /* the body was not read to its end */
+	struct http_request *next;                     /* in the server's queue */
+	struct http_request *next_served, **at_served; /* guarded by the server's lock */
+	atomic_int fd; /* of the connection; -1 unknown, -2 not to be found */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -74,6 +76,7 @@ struct http_server {
 
 	struct http_nudge nudge;
 	struct http_readers readers;
+	struct http_clients clients;
 
 	pthread_t *workers;
 	uint32_t workers_started;
@@ -82,8 +85,9 @@ struct http_server {
 	pthread_cond_t is_idle;
 	/* Guarded by lock. */
 	struct http_request *first, **last;
-	uint32_t active; /* requests between reading and the end of their answer */
-	bool is_drained; /* there will be no more work */
+	uint32_t active;             /* requests between reading and the end of their answer */
+	struct http_request *served; /* these */
+	bool is_drained;             /* there will be no more work */
 };
 
 void http_cond_init(pthread_cond_t *c); /* waits by the monotonic clock */
@@ -93,6 +97,9 @@ int http_socket(struct http_request *rq);
 bool http_socket_is_gone(struct http_request *rq);
 bool http_write(struct http_request *rq, const void *data, size_t len);
 
+/* civetweb's init_connection and connection_close. */
+int http_on_connection(const struct mg_connection *conn, void **ret_data);
+void http_on_disconnection(const struct mg_connection *conn);
 /* civetweb's begin_request: everything about one request, up to its last byte written. */
 int http_on_request(struct mg_connection *conn);
 

@@ -259,21 +259,34 @@ static void refuse(struct http_request *rq, int status, const char *body)
 	(void)http_write(rq, reply.data, reply.len);
 }
 
-static bool enter(struct http_server *s)
+static bool enter(struct http_request *rq)
 {
+	struct http_server *s = rq->server;
 	bool may_enter;
 
 	pthread_mutex_lock(&s->lock);
 	may_enter = !atomic_load(&s->is_stopping);
-	s->active += may_enter;
+	if (may_enter) {
+		s->active++;
+		rq->next_served = s->served;
+		rq->at_served = &s->served;
+		if (s->served)
+			s->served->at_served = &rq->next_served;
+		s->served = rq;
+	}
 	pthread_mutex_unlock(&s->lock);
 	return may_enter;
 }
 
-static void leave(struct http_server *s)
+static void leave(struct http_request *rq)
 {
+	struct http_server *s = rq->server;
+
 	pthread_mutex_lock(&s->lock);
 	s->active--;
+	*rq->at_served = rq->next_served;
+	if (rq->next_served)
+		rq->next_served->at_served = rq->at_served;
 	if (s->active == 0 && atomic_load(&s->is_stopping))
 		pthread_cond_broadcast(&s->is_idle);
 	pthread_mutex_unlock(&s->lock);
@@ -283,7 +296,7 @@ static void serve(struct http_request *rq, const struct mg_request_info *info)
 {
 	int status;
 
-	if (!enter(rq->server)) {
+	if (!enter(rq)) {
 		http_add_header(rq, "Retry-After", "1");
 		refuse(rq, 503, "{\"detail\":\"the server stops\",\"code\":\"unavailable\"}");
 		return;
@@ -295,7 +308,19 @@ static void serve(struct http_request *rq, const struct mg_request_info *info)
 		refuse(rq, 408, "{\"detail\":\"the body came too slowly\",\"code\":\"deadline\"}");
 	else
 		refuse(rq, 400, "{\"detail\":\"malformed request\",\"code\":\"invalid\"}");
-	leave(rq->server);
+	leave(rq);
+}
+
+int http_on_connection(const struct mg_connection *conn, void **ret_data)
+{
+	*ret_data = NULL;
+	http_client_waits(mg_get_user_data(mg_get_context(conn)));
+	return 0;
+}
+
+void http_on_disconnection(const struct mg_connection *conn)
+{
+	http_client_waits_no_more(mg_get_user_data(mg_get_context(conn)));
 }
 
 int http_on_request(struct mg_connection *conn)
@@ -304,8 +329,10 @@ int http_on_request(struct mg_connection *conn)
 	struct http_server *server = info->user_data;
 	struct http_request *rq = request_new(server, conn, info);
 
+	http_client_waits_no_more(server);
 	if (!http_probe_answer(server, rq, info->request_uri))
 		serve(rq, info);
+	http_client_waits(server);
 	if (rq->must_close)
 		mg_disable_connection_keep_alive(conn);
 	request_free(rq);

@@ -49,7 +49,9 @@ static void stop_library(struct http_server *s)
 
 static bool start_library(struct http_server *s, bool keep_alive)
 {
-	static const struct mg_callbacks callbacks = { .begin_request = http_on_request,
+	static const struct mg_callbacks callbacks = { .init_connection = http_on_connection,
+						       .connection_close = http_on_disconnection,
+						       .begin_request = http_on_request,
 						       .init_thread = on_thread_start,
 						       .exit_thread = on_thread_end,
 						       .log_message = on_library_message };
@@ -149,6 +151,8 @@ int http_server_start(const struct http_config *config, struct http_server **ret
 	http_nudge_init(&s->nudge);
 	r = http_readers_start(&s->readers, config->body_ms, err);
 	if (r == 0)
+		r = http_clients_start(s, err);
+	if (r == 0)
 		r = http_workers_start(s, err);
 	if (r == 0)
 		r = start_listening(s, err);
@@ -178,6 +182,7 @@ void http_server_stop(struct http_server *s)
 		stop_library(s);
 	http_workers_stop(s);
 	http_readers_stop(&s->readers);
+	http_clients_stop(s);
 	pthread_mutex_destroy(&s->lock);
 	pthread_cond_destroy(&s->has_work);
 	pthread_cond_destroy(&s->is_idle);

@@ -8,7 +8,8 @@
  *
  * Answered here, before any handler: 400 for bad framing, paths with dot segments, empty segments, "%2F" or bad
  * escapes; 404; 405 with Allow; 413; 415 for a body that is not application/json (or application/x+json);
- * 408 for a body that comes too slowly; a request for a websocket.  The guard runs before all but framing and paths.
+ * 408 for a body that comes too slowly; nothing at all for a connection of an address whose connections without a
+ * request (slow heads, idle ones) hold half of the threads already; a request for a websocket.  The guard runs before all but framing and paths.
  */
 #pragma once
 
@@ -39,9 +40,10 @@ struct http_config {
 	const struct http_route *routes;
 	size_t route_count;
 	void *service;
-	uint32_t threads;     /* connections at once (civetweb workers) */
-	uint32_t workers;     /* handlers at once; more wait, bounded by threads */
-	uint32_t max_streams; /* below threads; excess: 503 + Retry-After */
+	uint32_t threads; /* connections at once (civetweb workers) */
+	uint32_t workers; /* handlers at once; more wait, bounded by threads */
+	uint32_t
+		max_streams; /* below threads; excess: 503 + Retry-After, as beyond 3/4 of them for one address */
 	/* Called before the body is read, on the connection's thread: small stack, no waiting, no http_body().
 	 * true = go on, false = it has answered (Host, Origin, ...).  May be NULL. */
 	bool (*guard)(struct http_request *rq, void *service);

@@ -32,13 +32,18 @@ static void stream_free(struct http_stream *s)
 	free(s);
 }
 
-static bool take_place(struct http_server *server)
+static bool take_place(struct http_server *server, const char *address)
 {
 	unsigned open = atomic_load(&server->streams);
 
+	if (!http_client_take_stream(server, address))
+		return false;
+
 	do {
-		if (open >= server->config.max_streams)
+		if (open >= server->config.max_streams) {
+			http_client_end_stream(server, address);
 			return false;
+		}
 	} while (!atomic_compare_exchange_weak(&server->streams, &open, open + 1));
 	return true;
 }
@@ -61,7 +66,7 @@ struct http_stream *http_stream_begin(struct http_request *rq, const char *conte
 	struct buf head = BUF_INIT(64u * 1024);
 	struct http_stream *s;
 
-	if (!take_place(rq->server)) {
+	if (!take_place(rq->server, rq->remote)) {
 		struct err err = { 0 };
 
 		(void)err_set(&err, ERR_BUSY, "too many streams are open");
@@ -234,6 +239,7 @@ void http_stream_run(struct http_request *rq)
 		is_good = write_queue(rq, s);
 	/* Before anybody can see the end, so that a stream may follow at once. */
 	atomic_fetch_sub(&rq->server->streams, 1);
+	http_client_end_stream(rq->server, rq->remote);
 	if (is_good && s->is_chunked)
 		is_good = http_write(rq, "0\r\n\r\n", 5);
 	if (!is_good || !s->is_chunked)

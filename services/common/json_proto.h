@@ -22,3 +22,5 @@ int json_set_from_text(ProtobufCMessage *m, const char *key, const char *value,
 		       struct err *err) BOX_MUST_CHECK;
 /* Message -> JSON object, appended.  indent 0 = compact, 2 = as management tools print. */
 void msg_to_json(const ProtobufCMessage *m, unsigned indent, struct buf *ret);
+/* The JSON Schema (an object) of what msg_to_json() writes for messages of that type, appended. */
+void msg_to_schema(const ProtobufCMessageDescriptor *type, struct buf *ret);

@@ -50,6 +50,16 @@
 	X(47, REVOKE_NETWORK, revoke_network_request, network_decision_reply)                    \
 	X(48, ALLOW_HOST, allow_host_request, allowed_hosts_reply)                               \
 	X(49, REMOVE_HOST, remove_host_request, allowed_hosts_reply)                             \
+	X(50, DELETE_NETWORK_REQUEST, delete_network_request_request,                            \
+	  delete_network_request_reply)                                                          \
+	X(51, REQUEST_MODULE, request_module_request, request_module_reply)                      \
+	X(52, LIST_MODULE_REQUESTS, list_module_requests_request, list_module_requests_reply)    \
+	X(53, DECIDE_MODULE, decide_module_request, module_decision_reply)                       \
+	X(54, REVOKE_MODULE, revoke_module_request, module_decision_reply)                       \
+	X(55, DELETE_MODULE_REQUEST, delete_module_request_request, delete_module_request_reply) \
+	X(56, GET_SERVER_MODULES, get_server_modules_request, get_server_modules_reply)          \
+	X(57, GET_MODULES, get_modules_request, modules_reply)                                   \
+	X(58, UPDATE_MODULES, update_modules_request, modules_reply)                             \
 	/* people, settings */                                                                   \
 	X(60, AUTH_STATUS, auth_status_request, auth_status_reply)                               \
 	X(61, SETUP, setup_request, setup_reply)                                                 \

@@ -15,7 +15,7 @@
 #include "parse.h"
 #include "spool_journal.h"
 
-#define BATCH_RECORDS   500
+#define BATCH_RECORDS   2000
 #define BATCH_BYTES     (2u * 1024 * 1024)
 #define SHIP_TIMEOUT_MS 5000
 #define LINGER_MS       50 /* lets the start and the end of a quick call travel together */
@@ -28,9 +28,11 @@ struct spool {
 	struct journal_kinds kinds;
 	struct journal *journal;
 	pthread_mutex_t lock;
-	pthread_cond_t changed; /* something to sync, to ship, or to stop */
+	pthread_cond_t to_sync, to_ship; /* for the one thread that says below that it waits */
+	pthread_cond_t stopping;
 	pthread_cond_t synced;
-	bool is_dirty; /* guarded by lock, like all below */
+	bool sync_waits, ship_waits; /* guarded by lock, like all below */
+	bool is_dirty;
 	uint64_t synced_no;
 	bool is_stopping;
 	pthread_t shipper, syncer, adopter;
@@ -55,7 +57,7 @@ static bool spool_pause(struct spool *s, uint32_t ms)
 	clock_abs_after(ms, &until);
 	(void)pthread_mutex_lock(&s->lock);
 	while (!s->is_stopping &&
-	       pthread_cond_timedwait(&s->changed, &s->lock, &until) != ETIMEDOUT)
+	       pthread_cond_timedwait(&s->stopping, &s->lock, &until) != ETIMEDOUT)
 		;
 	goes_on = !s->is_stopping;
 	(void)pthread_mutex_unlock(&s->lock);
@@ -98,6 +100,10 @@ static bool ship_all(struct spool *s, struct journal *j)
 	while (journal_pending(j) > 0) {
 		if (ship_once(s, j, SHIP_TIMEOUT_MS, &err) == 0) {
 			backoff_ms = BACKOFF_MIN_MS;
+			/* A batch costs the registry and its database much more than a record in it. */
+			if (journal_pending(j) > 0 && journal_pending(j) < BATCH_RECORDS &&
+			    !spool_pause(s, LINGER_MS))
+				return false;
 			continue;
 		}
 		if (backoff_ms == BACKOFF_MIN_MS)
@@ -118,8 +124,10 @@ static void *shipper_run(void *arg)
 
 	while (goes_on) {
 		(void)pthread_mutex_lock(&s->lock);
+		s->ship_waits = true;
 		while (!s->is_stopping && journal_pending(s->journal) == 0)
-			(void)pthread_cond_wait(&s->changed, &s->lock);
+			(void)pthread_cond_wait(&s->to_ship, &s->lock);
+		s->ship_waits = false;
 		(void)pthread_mutex_unlock(&s->lock);
 		goes_on = spool_pause(s, LINGER_MS) && ship_all(s, s->journal);
 	}
@@ -137,7 +145,9 @@ static void *syncer_run(void *arg)
 		uint64_t no;
 
 		if (!s->is_dirty) {
-			(void)pthread_cond_wait(&s->changed, &s->lock);
+			s->sync_waits = true;
+			(void)pthread_cond_wait(&s->to_sync, &s->lock);
+			s->sync_waits = false;
 			continue;
 		}
 		(void)pthread_mutex_unlock(&s->lock);
@@ -225,6 +235,23 @@ static void wait_synced(struct spool *s, uint64_t no)
 	(void)pthread_mutex_unlock(&s->lock);
 }
 
+/* Both threads pause before they work, so under load they are woken a few times a second, not at each record. */
+static void note_appended(struct spool *s)
+{
+	bool wake_sync, wake_ship;
+
+	(void)pthread_mutex_lock(&s->lock);
+	s->is_dirty = true;
+	wake_sync = s->sync_waits;
+	wake_ship = s->ship_waits;
+	(void)pthread_mutex_unlock(&s->lock);
+	/* Behind the lock: who is woken would else only wait for it. */
+	if (wake_sync)
+		(void)pthread_cond_signal(&s->to_sync);
+	if (wake_ship)
+		(void)pthread_cond_signal(&s->to_ship);
+}
+
 int spool_append(struct spool *s, PB(Record) * record, struct err *err)
 {
 	int r;
@@ -236,10 +263,7 @@ int spool_append(struct spool *s, PB(Record) * record, struct err *err)
 	r = journal_append(s->journal, record, err);
 	if (r < 0)
 		return r;
-	(void)pthread_mutex_lock(&s->lock);
-	s->is_dirty = true;
-	(void)pthread_cond_broadcast(&s->changed);
-	(void)pthread_mutex_unlock(&s->lock);
+	note_appended(s);
 	if (s->config.sync_ms == 0)
 		wait_synced(s, record->no);
 	return 0;
@@ -289,7 +313,9 @@ int spool_start(const struct spool_config *config, struct spool **ret, struct er
 	s->kinds = kinds;
 	s->journal = journal;
 	(void)pthread_mutex_init(&s->lock, NULL);
-	cond_init(&s->changed);
+	cond_init(&s->to_sync);
+	cond_init(&s->to_ship);
+	cond_init(&s->stopping);
 	cond_init(&s->synced);
 	s->shipper = spool_thread("spool-ship", shipper_run, s);
 	s->syncer = spool_thread("spool-sync", syncer_run, s);
@@ -319,7 +345,9 @@ void spool_stop(struct spool *s, uint32_t timeout_ms)
 		return;
 	(void)pthread_mutex_lock(&s->lock);
 	s->is_stopping = true;
-	(void)pthread_cond_broadcast(&s->changed);
+	(void)pthread_cond_signal(&s->to_sync);
+	(void)pthread_cond_signal(&s->to_ship);
+	(void)pthread_cond_broadcast(&s->stopping);
 	(void)pthread_mutex_unlock(&s->lock);
 	(void)pthread_join(s->shipper, NULL);
 	(void)pthread_join(s->adopter, NULL);
@@ -330,7 +358,9 @@ void spool_stop(struct spool *s, uint32_t timeout_ms)
 		journal_remove(s->journal);
 	else
 		journal_free(s->journal);
-	(void)pthread_cond_destroy(&s->changed);
+	(void)pthread_cond_destroy(&s->to_sync);
+	(void)pthread_cond_destroy(&s->to_ship);
+	(void)pthread_cond_destroy(&s->stopping);
 	(void)pthread_cond_destroy(&s->synced);
 	(void)pthread_mutex_destroy(&s->lock);
 	free((char *)(uintptr_t)s->config.root);

@@ -108,29 +108,64 @@ static bool read_fully(int fd, void *to, size_t len, uint64_t offset)
 	return true;
 }
 
-/* The record at offset; -ERR_INVALID where there is no whole, sound entry before `end`. */
-static int entry_read(int fd, uint64_t offset, uint64_t end, PB(Record) * *ret, uint64_t *ret_size)
+/* Entries are read one after the other, so a piece of the segment is held. */
+struct window {
+	int fd;
+	uint64_t end; /* of what is written in the segment */
+	uint64_t offset;
+	struct buf bytes; /* what stands at offset */
+};
+#define WINDOW_SIZE (256u * 1024)
+#define WINDOW_OF(f, e)                                                           \
+	{                                                                         \
+		.fd = (f), .end = (e), .bytes = BUF_INIT(ENTRY_MAX + WINDOW_SIZE) \
+	}
+
+/* len bytes at offset, or NULL where the segment has not so many. */
+static const uint8_t *window_at(struct window *w, uint64_t offset, size_t len)
 {
-	BOX_CLEANUP(mem_freep) uint8_t *data = NULL;
-	uint8_t head[ENTRY_HEAD], hash[HASH_SHORT];
+	size_t more = len > WINDOW_SIZE ? len : WINDOW_SIZE;
+
+	if (offset > w->end || w->end - offset < len)
+		return NULL;
+	if (offset >= w->offset && offset + len <= w->offset + w->bytes.len)
+		return w->bytes.data + (offset - w->offset);
+	if (more > w->end - offset)
+		more = (size_t)(w->end - offset);
+	buf_clear(&w->bytes);
+	if (!buf_grow(&w->bytes, more) || !read_fully(w->fd, w->bytes.data, more, offset))
+		return NULL;
+	w->bytes.len = more;
+	w->offset = offset;
+	return w->bytes.data;
+}
+
+static void window_done(struct window *w)
+{
+	buf_done(&w->bytes);
+}
+
+/* The record at offset; -ERR_INVALID where there is no whole, sound entry. */
+static int entry_read(struct window *w, uint64_t offset, PB(Record) * *ret, uint64_t *ret_size)
+{
+	const uint8_t *head = window_at(w, offset, ENTRY_HEAD), *entry;
+	uint8_t hash[HASH_SHORT];
 	ProtobufCMessage *m;
 	uint32_t len;
 
-	if (end - offset < ENTRY_HEAD || !read_fully(fd, head, sizeof(head), offset))
+	if (!head)
 		return -ERR_INVALID;
 	len = (uint32_t)head[0] | (uint32_t)head[1] << 8 | (uint32_t)head[2] << 16 |
 	      (uint32_t)head[3] << 24;
-	if (len > ENTRY_MAX || end - offset - ENTRY_HEAD < len)
+	entry = len <= ENTRY_MAX ? window_at(w, offset, ENTRY_HEAD + (size_t)len) : NULL;
+	if (!entry)
 		return -ERR_INVALID;
-	data = mem_alloc((size_t)len + 1);
-	if (!read_fully(fd, data, len, offset + ENTRY_HEAD))
-		return -ERR_INVALID;
-	entry_hash(data, len, hash);
-	if (memcmp(hash, head + 4, HASH_SHORT) != 0 ||
-	    msg_unpack(&mcpbox__v1__record__descriptor, data, len, &m) < 0)
+	entry_hash(entry + ENTRY_HEAD, len, hash);
+	if (memcmp(hash, entry + 4, HASH_SHORT) != 0 ||
+	    msg_unpack(&mcpbox__v1__record__descriptor, entry + ENTRY_HEAD, len, &m) < 0)
 		return -ERR_INVALID;
 	*ret = (PB(Record) *)m;
-	*ret_size = ENTRY_HEAD + len;
+	*ret_size = ENTRY_HEAD + (uint64_t)len;
 	return 0;
 }
 
@@ -355,16 +390,16 @@ static bool cursor_find(const struct journal *j, struct segment *ret_segment, st
 }
 
 /* Reads on in one segment; entries before from_no are passed over. */
-static int batch_fill(struct journal_batch *batch, const struct segment *s, struct cursor *c,
+static int batch_fill(struct journal_batch *batch, struct window *w, struct cursor *c,
 		      uint64_t from_no, size_t max_records, size_t max_bytes)
 {
 	uint64_t bytes = 0;
 
-	while (c->offset < s->size &&
+	while (c->offset < w->end &&
 	       (batch->count == 0 || (batch->count < max_records && bytes < max_bytes))) {
 		PB(Record) * record;
 		uint64_t size;
-		int r = entry_read(s->fd, c->offset, s->size, &record, &size);
+		int r = entry_read(w, c->offset, &record, &size);
 
 		if (r < 0)
 			return r;
@@ -388,6 +423,7 @@ static int batch_fill(struct journal_batch *batch, const struct segment *s, stru
 int journal_read(struct journal *j, size_t max_records, size_t max_bytes, struct journal_batch *ret)
 {
 	struct journal_batch batch = { 0 };
+	struct window w;
 	struct segment s;
 	struct cursor c;
 	uint64_t from_no;
@@ -402,7 +438,9 @@ int journal_read(struct journal *j, size_t max_records, size_t max_bytes, struct
 	if (!is_any)
 		return 0;
 	batch.records = mem_alloc_array(max_records, sizeof(PB(Record) *));
-	r = batch_fill(&batch, &s, &c, from_no, max_records, max_bytes);
+	w = (struct window)WINDOW_OF(s.fd, s.size);
+	r = batch_fill(&batch, &w, &c, from_no, max_records, max_bytes);
+	window_done(&w);
 	if (r < 0) {
 		journal_batch_done(&batch);
 		return r;
@@ -564,18 +602,20 @@ static void segment_scan(struct journal *j, struct segment *s)
 {
 	struct stat st;
 	uint64_t end = fstat(s->fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+	struct window w = WINDOW_OF(s->fd, end);
 
 	while (s->size < end) {
 		PB(Record) * record;
 		uint64_t size;
 
-		if (entry_read(s->fd, s->size, end, &record, &size) < 0)
+		if (entry_read(&w, s->size, &record, &size) < 0)
 			break;
 		starts_note(j, record, s, s->size);
 		s->last_no = record->no;
 		s->size += size;
 		msg_free(&record->base);
 	}
+	window_done(&w);
 	if (s->size < end) {
 		log_warn("spool.torn_entry_cut", F_STR("origin", j->origin),
 			 F_UINT("bytes", end - s->size));
@@ -639,10 +679,17 @@ int journal_adopt(const char *root, const char *origin, const struct journal_kin
 
 static int start_read(struct journal *j, const struct start *start, PB(Record) * *ret)
 {
-	struct segment *s = segment_find(j, start->segment_no);
+	const struct segment *s = segment_find(j, start->segment_no);
+	struct window w;
 	uint64_t size;
+	int r;
 
-	return s ? entry_read(s->fd, start->offset, s->size, ret, &size) : -ERR_NOT_FOUND;
+	if (!s)
+		return -ERR_NOT_FOUND;
+	w = (struct window)WINDOW_OF(s->fd, s->size);
+	r = entry_read(&w, start->offset, ret, &size);
+	window_done(&w);
+	return r;
 }
 
 static int append_unknown_end(struct journal *j, const PB(Record) * start, struct err *err)

@@ -185,13 +185,16 @@ static uint32_t rows_at_start(const struct options *o)
 
 /* What the registry writes.  A word that is none of these would be waited for in vain. */
 static const char *const topics[] = {
-	"access.refused", "bus.refused",     "egress.refused", "sandbox.killed",   "auth.locked",
-	"auth.login",     "auth.logout",     "auth.password",  "auth.setup",       "call.finished",
-	"egress.allowed", "egress.denied",   "host.approved",  "host.rejected",    "host.requested",
-	"host.revoked",   "instance.joined", "instance.left",  "server.created",   "server.deleted",
-	"server.started", "server.stopped",  "server.updated", "settings.changed", "tool.approved",
-	"tool.created",   "tool.deleted",    "tool.rejected",  "tool.revoked",     "tool.submitted",
-	"tool.tested",    "tool.updated",    "tool.validated",
+	"access.refused",  "bus.refused",     "egress.refused",   "sandbox.killed",
+	"auth.locked",     "auth.login",      "auth.logout",      "auth.password",
+	"auth.setup",      "call.finished",   "egress.allowed",   "egress.denied",
+	"host.approved",   "host.rejected",   "host.requested",   "host.revoked",
+	"instance.joined", "instance.left",   "server.created",   "server.deleted",
+	"server.started",  "server.stopped",  "server.updated",   "settings.changed",
+	"tool.approved",   "tool.created",    "tool.deleted",     "tool.refused",
+	"tool.rejected",   "tool.revoked",    "host.deleted",     "module.approved",
+	"module.deleted",  "module.rejected", "module.requested", "module.revoked",
+	"tool.submitted",  "tool.tested",     "tool.updated",     "tool.validated",
 };
 
 static bool is_topic(const char *text)

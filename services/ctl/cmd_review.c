@@ -56,25 +56,41 @@ static void print_pending(const json_t *tools, const json_t *requests)
 		(void)puts("Nothing is waiting.");
 }
 
+static int load_pending(const struct ctl *ctl, json_t **tools, json_t **hosts, json_t **modules,
+			struct err *err)
+{
+	int r = session_list(ctl, "/api/approvals/tools?status=pending_review", tools, err);
+
+	if (r == 0)
+		r = session_list(ctl, "/api/approvals/network?status=pending", hosts, err);
+	if (r == 0)
+		r = session_list(ctl, "/api/approvals/modules?status=pending", modules, err);
+	return r;
+}
+
 enum ctl_exit cmd_pending(struct ctl *ctl)
 {
 	BOX_CLEANUP(json_decrefp) json_t *tools = NULL;
-	BOX_CLEANUP(json_decrefp) json_t *requests = NULL;
-	BOX_CLEANUP(json_decrefp) json_t *both = NULL;
+	BOX_CLEANUP(json_decrefp) json_t *hosts = NULL;
+	BOX_CLEANUP(json_decrefp) json_t *modules = NULL;
+	BOX_CLEANUP(json_decrefp) json_t *all = NULL;
 	struct err err = { 0 };
-	int r = session_list(ctl, "/api/approvals/tools?status=pending_review", &tools, &err);
 
-	if (r == 0)
-		r = session_list(ctl, "/api/approvals/network?status=pending", &requests, &err);
-	if (r < 0)
+	if (load_pending(ctl, &tools, &hosts, &modules, &err) < 0)
 		return ctl_fail(ctl, &err);
-	both = json_pack("{s:O, s:O}", "tools", tools, "network", requests);
-	if (ctl->options.json)
-		print_json(stdout, both);
-	else
-		print_pending(tools, requests);
+	if (ctl->options.json) {
+		all = json_pack("{s:O, s:O, s:O}", "tools", tools, "network", hosts, "modules",
+				modules);
+		print_json(stdout, all);
+		return CTL_DONE;
+	}
+	all = json_copy(hosts);
+	(void)json_array_extend(all, modules);
+	print_pending(tools, all);
 	return CTL_DONE;
 }
+
+/* ---- show ---- */
 
 /* The hash that was on the screen: approving later means that and nothing newer. */
 static char *seen_path(const struct ctl *ctl, const char *tool_id)
@@ -122,31 +138,40 @@ static enum ctl_exit show_tool(const struct ctl *ctl, const char *id)
 	return code;
 }
 
-static int get_request(const struct ctl *ctl, const char *id, json_t **ret, struct err *err)
+/* Where the admin service keeps each kind. */
+static const char *const resources[] = {
+	[TARGET_TOOL] = "tools",
+	[TARGET_HOST] = "network",
+	[TARGET_MODULE] = "modules",
+};
+
+static int get_request(const struct ctl *ctl, const struct target *t, json_t **ret, struct err *err)
 {
 	BOX_CLEANUP(json_decrefp) json_t *all = NULL;
+	BOX_CLEANUP(mem_freep)
+	char *path = mem_printf("/api/approvals/%s?status=all", resources[t->kind]);
 	json_t *request;
 	size_t i;
-	int r = session_list(ctl, "/api/approvals/network?status=all", &all, err);
+	int r = session_list(ctl, path, &all, err);
 
 	if (r < 0)
 		return r;
 	json_array_foreach(all, i, request)
 	{
-		if (strcmp(print_member(request, "id", ""), id) == 0) {
+		if (strcmp(print_member(request, "id", ""), t->id) == 0) {
 			*ret = json_incref(request);
 			return 0;
 		}
 	}
-	return err_set(err, ERR_NOT_FOUND, "there is no host request %s", id);
+	return err_set(err, ERR_NOT_FOUND, "there is no request %s", ctl->args[0]);
 }
 
-static enum ctl_exit show_request(const struct ctl *ctl, const char *id)
+static enum ctl_exit show_request(const struct ctl *ctl, const struct target *t)
 {
 	BOX_CLEANUP(json_decrefp) json_t *request = NULL;
 	struct err err = { 0 };
 
-	if (get_request(ctl, id, &request, &err) < 0)
+	if (get_request(ctl, t, &request, &err) < 0)
 		return ctl_fail(ctl, &err);
 	if (ctl->options.json)
 		print_json(stdout, request);
@@ -162,8 +187,7 @@ enum ctl_exit cmd_show(struct ctl *ctl)
 
 	if (find_target(ctl, ctl->args[0], &target, &err) < 0)
 		return ctl_fail(ctl, &err);
-	return target.kind == TARGET_TOOL ? show_tool(ctl, target.id)
-					  : show_request(ctl, target.id);
+	return target.kind == TARGET_TOOL ? show_tool(ctl, target.id) : show_request(ctl, &target);
 }
 
 /* ---- deciding ---- */
@@ -202,22 +226,21 @@ static int let_through(const struct ctl *ctl, const struct target *t, json_t **r
 	BOX_CLEANUP(json_decrefp) json_t *body = NULL;
 	int r;
 
-	if (t->kind == TARGET_HOST) {
-		path = mem_printf("/api/approvals/network/%s/action", t->id);
-		body = json_pack("{s:s, s:b}", "action", "approve", "allow_private",
-				 ctl->options.allow_private);
+	path = mem_printf("/api/approvals/%s/%s/action", resources[t->kind], t->id);
+	if (t->kind != TARGET_TOOL) {
+		body = t->kind == TARGET_MODULE
+			       ? json_pack("{s:s}", "action", "approve")
+			       : json_pack("{s:s, s:b}", "action", "approve", "allow_private",
+					   ctl->options.allow_private);
 		return session_call(ctl, "POST", path, body, ret, err);
 	}
 	r = reviewed_hash(ctl, t->id, &hash, err);
 	if (r < 0)
 		return r;
-	path = mem_printf("/api/approvals/tools/%s/action", t->id);
 	body = json_pack("{s:s, s:s}", "action", "approve", "content_hash", hash);
 	r = session_call(ctl, "POST", path, body, ret, err);
 	return changed_since(ctl, r, err);
 }
-
-static const char *const resources[] = { [TARGET_TOOL] = "tools", [TARGET_HOST] = "network" };
 
 static int send_back(const struct ctl *ctl, const struct target *t, json_t **ret, struct err *err)
 {
@@ -239,20 +262,20 @@ static int take_back(const struct ctl *ctl, const struct target *t, json_t **ret
 	return session_call(ctl, "POST", path, NULL, ret, err);
 }
 
-/* Decisions about tools come with a sentence, those about hosts with the request. */
+/* Decisions about tools come with a sentence, those about hosts and modules with the request. */
 static void print_outcome(const json_t *answer)
 {
 	const char *message = print_member(answer, "message", NULL);
-	BOX_CLEANUP(mem_freep) char *host = NULL;
+	BOX_CLEANUP(mem_freep) char *what = NULL;
 
 	if (message) {
 		(void)putchar(' ');
 		print_safe(stdout, message, strlen(message));
-	} else if (json_object_get(answer, "host")) {
-		host = review_host_label(answer);
+	} else if (json_object_get(answer, "host") || json_object_get(answer, "module_name")) {
+		what = review_request_label(answer);
 		(void)printf(" The request of %s/%s for ", print_member(answer, "server_name", "?"),
 			     print_member(answer, "tool_name", "*"));
-		print_safe(stdout, host, strlen(host));
+		print_safe(stdout, what, strlen(what));
 		(void)printf(" is %s.", print_member(answer, "status", "?"));
 	}
 	(void)putchar('\n');

@@ -78,15 +78,20 @@ static int find_by_names(const struct ctl *ctl, const char *x, const char *slash
 
 int find_target(const struct ctl *ctl, const char *x, struct target *ret, struct err *err)
 {
-	static const char host[] = "host:";
+	static const struct {
+		const char *prefix;
+		enum target_kind kind;
+	} kinds[] = { { "host:", TARGET_HOST }, { "module:", TARGET_MODULE } };
 	const char *slash = strchr(x, '/');
 
-	if (strncmp(x, host, strlen(host)) == 0)
-		return keep(ret, TARGET_HOST, x + strlen(host), err);
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (strncmp(x, kinds[i].prefix, strlen(kinds[i].prefix)) == 0)
+			return keep(ret, kinds[i].kind, x + strlen(kinds[i].prefix), err);
 	if (slash)
 		return find_by_names(ctl, x, slash, ret, err);
 	if (text_is_uuid(x))
 		return keep(ret, TARGET_TOOL, x, err);
-	return err_set_field(err, ERR_INVALID, NULL, "a tool's id, server/tool, or host:REQUEST_ID",
+	return err_set_field(err, ERR_INVALID, NULL,
+			     "a tool's id, server/tool, host:REQUEST_ID or module:REQUEST_ID",
 			     "'%.80s' names nothing that can be decided", x);
 }

@@ -1,9 +1,9 @@
-/* What X on the command line means: a tool's id, server/tool, host:REQUEST_ID. */
+/* What X on the command line means: a tool's id, server/tool, host:REQUEST_ID, module:REQUEST_ID. */
 #pragma once
 
 #include "ctl.h"
 
-enum target_kind { TARGET_TOOL, TARGET_HOST };
+enum target_kind { TARGET_TOOL, TARGET_HOST, TARGET_MODULE };
 
 struct target {
 	enum target_kind kind;

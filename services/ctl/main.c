@@ -23,13 +23,17 @@ static const struct ctl_command commands[] = {
 	{ "logout", "", 0, 0, cmd_logout, "end the session" },
 	{ "pending", "", 0, 0, cmd_pending, "what waits for a decision" },
 	{ "show", "X", 1, 0, cmd_show,
-	  "a tool: code, hosts, notes, what changed since the live version; or a host request" },
+	  "a tool: code, hosts, notes, what changed since the live version; or a request" },
 	{ "approve", "X", 1, OPT(OPTION_HASH) | OPT(OPTION_ALLOW_PRIVATE), cmd_approve,
 	  "let it through, as it was shown" },
 	{ "reject", "X", 1, OPT(OPTION_REASON), cmd_reject, "send it back with --reason" },
 	{ "revoke", "X", 1, 0, cmd_revoke, "take an approval back, at once" },
 	{ "start", "SERVER", 1, 0, cmd_start, "let a server's approved tools be called" },
 	{ "stop", "SERVER", 1, 0, cmd_stop, "take a server's tools out of the list" },
+	{ "warm-reuse on", "SERVER", 1, 0, cmd_reuse_on,
+	  "faster: let one process serve many calls of a tool of the server" },
+	{ "warm-reuse off", "SERVER", 1, 0, cmd_reuse_off,
+	  "a fresh process for each call, as usual" },
 	{ "tools", "", 0, 0, cmd_tools, "all tools" },
 	{ "servers", "", 0, 0, cmd_servers, "all servers" },
 	{ "executors", "", 0, 0, cmd_executors, "running executors and how they confine tools" },
@@ -45,7 +49,8 @@ static const struct ctl_command commands[] = {
 	  "make the root key and the key file of each role" },
 };
 
-static const char what_x_is[] = "X is a tool's id or server/tool, or host:REQUEST_ID.\n";
+static const char what_x_is[] =
+	"X is a tool's id or server/tool, host:REQUEST_ID or module:REQUEST_ID.\n";
 
 static void print_overview(FILE *out)
 {

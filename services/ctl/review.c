@@ -85,22 +85,30 @@ int review_load(const struct ctl *ctl, const char *tool_id, struct review *ret, 
 	return r == 0 ? get_changes(ctl, tool_id, ret, err) : r;
 }
 
-/* ---- host requests ---- */
+/* ---- requests for hosts and modules ---- */
 
-char *review_host_label(const json_t *request)
+/* What the request is about is told by its own members. */
+static bool is_module(const json_t *request)
+{
+	return json_object_get(request, "module_name");
+}
+
+char *review_request_label(const json_t *request)
 {
 	json_int_t port = json_integer_value(json_object_get(request, "port"));
 	const char *private_mark =
 		json_is_true(json_object_get(request, "private_requested")) ? "+private" : "";
 	const char *host = print_member(request, "host", "?");
 
+	if (is_module(request))
+		return mem_strdup(print_member(request, "module_name", "?"));
 	return port ? mem_printf("%s:%lld%s", host, (long long)port, private_mark)
 		    : mem_printf("%s%s", host, private_mark);
 }
 
 void review_print_requests(const json_t *requests)
 {
-	static const char *const heads[] = { "REQUEST", "HOST", "FOR", "STATUS", "WHY" };
+	static const char *const heads[] = { "REQUEST", "ASKS FOR", "TOOL", "STATUS", "WHY" };
 	struct print_table *t = print_table_begin(heads, ARRAY_LEN(heads));
 	size_t i;
 	json_t *request;
@@ -108,14 +116,15 @@ void review_print_requests(const json_t *requests)
 	json_array_foreach(requests, i, request)
 	{
 		BOX_CLEANUP(mem_freep)
-		char *x = mem_printf("host:%s", print_member(request, "id", "?"));
-		BOX_CLEANUP(mem_freep) char *host = review_host_label(request);
+		char *x = mem_printf("%s:%s", is_module(request) ? "module" : "host",
+				     print_member(request, "id", "?"));
+		BOX_CLEANUP(mem_freep) char *what = review_request_label(request);
 		BOX_CLEANUP(mem_freep)
 		char *tool = mem_printf("%s/%s", print_member(request, "server_name", "?"),
 					print_member(request, "tool_name", "*"));
 
 		print_table_row(t, (const char *const[]){
-					   x, host, tool, print_member(request, "status", NULL),
+					   x, what, tool, print_member(request, "status", NULL),
 					   print_member(request, "justification", NULL) });
 	}
 	print_table_end(t, stdout);
@@ -176,7 +185,19 @@ static void print_allowed_hosts(const json_t *server)
 	json_array_foreach(hosts, i, host) print_indented(stdout, "  ", json_string_value(host));
 }
 
-static void print_facts(const json_t *tool)
+static void print_limits(const json_t *tool, const json_t *server)
+{
+	if (json_is_integer(json_object_get(tool, "timeout_ms")))
+		print_other(tool, "timeout_ms", "timeout, ms");
+	else
+		print_other(server, "default_timeout_ms", "timeout, ms");
+	print_other(tool, "limits", "limits");
+	print_field("processes", json_is_true(json_object_get(server, "warm_reuse"))
+					 ? "one serves many calls (warm reuse)"
+					 : "a fresh one for each call");
+}
+
+static void print_facts(const json_t *tool, const json_t *server)
 {
 	static const struct fact facts[] = {
 		{ "id", "id" },
@@ -198,8 +219,7 @@ static void print_facts(const json_t *tool)
 	(void)snprintf(both, sizeof(both), "%s (live: %s)", head, live[0] == '-' ? "none" : live);
 	print_field("version", both);
 	print_facts_of(tool, facts, ARRAY_LEN(facts));
-	print_other(tool, "timeout_ms", "timeout, ms");
-	print_other(tool, "limits", "limits");
+	print_limits(tool, server);
 	print_other(tool, "input_schema", "arguments");
 }
 
@@ -247,7 +267,7 @@ void review_print(const struct review *v, const char *x)
 {
 	(void)printf("%s/%s\n", print_member(v->server, "name", "?"),
 		     print_member(v->tool, "name", "?"));
-	print_facts(v->tool);
+	print_facts(v->tool, v->server);
 	(void)puts("\nHosts that it asked for");
 	if (json_array_size(v->requests) > 0)
 		review_print_requests(v->requests);
@@ -288,9 +308,9 @@ void review_print_request(const json_t *request)
 		{ "decided", "reviewed_at" },
 		{ "rejected for", "rejection_reason" },
 	};
-	BOX_CLEANUP(mem_freep) char *host = review_host_label(request);
+	BOX_CLEANUP(mem_freep) char *what = review_request_label(request);
 
-	print_field("host", host);
+	print_field(is_module(request) ? "module" : "host", what);
 	print_facts_of(request, facts, ARRAY_LEN(facts));
 	if (json_is_true(json_object_get(request, "allow_private")))
 		print_field("private", "addresses in private networks are allowed");

@@ -25,9 +25,9 @@ void review_done(struct review *v);
 void review_print(const struct review *v, const char *x);
 void review_print_json(const struct review *v);
 
-/* ---- host requests, alone or as part of a tool's review ---- */
+/* ---- requests for hosts and modules, alone or as part of a tool's review ---- */
 
-/* "api.example.com:8443+private"; heap. */
-char *review_host_label(const json_t *request) BOX_MUST_CHECK;
+/* "api.example.com:8443+private", "numpy"; heap. */
+char *review_request_label(const json_t *request) BOX_MUST_CHECK;
 void review_print_requests(const json_t *requests);
 void review_print_request(const json_t *request);

@@ -22,6 +22,7 @@ enum {
 		50, /* a Cancel can overtake its Execute: repeated until the executor knows it */
 	RECORD_ARGS_MAX = 16384,
 	RECORD_RESULT_MAX = 65536,
+	RECORD_REFUSED_MAX = 16,
 	NEED_ROUNDS = 2,
 };
 
@@ -357,6 +358,9 @@ static void record_done(const struct call *call, const PB(Done) * done)
 	r.duration_ms = done->duration_ms;
 	r.cpu_ms = done->cpu_ms;
 	r.memory_kb = done->memory_kb;
+	r.excess = done->excess;
+	r.refused = done->refused;
+	r.n_refused = done->n_refused < RECORD_REFUSED_MAX ? done->n_refused : RECORD_REFUSED_MAX;
 	append_end(call, &r);
 	buf_done(&kept);
 }

@@ -19,6 +19,8 @@
 #define P_PAGES \
 	{ "page",              MGMT_INTEGER, O, "From 1" }, \
 	{ "page_size",         MGMT_INTEGER, O, "At most 100" }
+#define P_REVISION \
+	{ "revision",          MGMT_INTEGER, O, "Refuse when it has changed since this revision" }
 #define P_PARTS \
 	{ "timeout_ms",        MGMT_INTEGER, O, "Longest run in ms, 1000 to 300000; 30000 unless given" }, \
 	{ "limits",            MGMT_OBJECT,  O, "Those to change of memory_mb, cpu_ms, output_kb, result_kb, files, threads, scratch_mb" }, \
@@ -41,11 +43,19 @@ const struct mgmt_tool mgmt_table[] = {
 	{ "mcpbox_get_server", "Show server", MSG_GET_SERVER, MGMT_READS, "server", mgmt_ask, { P_SERVER },
 	  "Show one server: status, allowed hosts, tools, and how many requests wait for a decision." },
 
-	{ "mcpbox_start_server", "Start server", MSG_START_SERVER, MGMT_MOVES_MAP, NULL, mgmt_ask, { P_SERVER },
+	{ "mcpbox_start_server", "Start server", MSG_START_SERVER, MGMT_REPEATS | MGMT_MOVES_MAP, NULL, mgmt_ask, { P_SERVER },
 	  "Start a server: its approved and enabled tools are listed and can be called from then on." },
 
-	{ "mcpbox_stop_server", "Stop server", MSG_STOP_SERVER, MGMT_REPLACES | MGMT_MOVES_MAP, NULL, mgmt_ask, { P_SERVER },
+	{ "mcpbox_stop_server", "Stop server", MSG_STOP_SERVER, MGMT_REPLACES | MGMT_REPEATS | MGMT_MOVES_MAP, NULL, mgmt_ask, { P_SERVER },
 	  "Stop a server: its tools are no longer listed and cannot be called until it is started again." },
+
+	{ "mcpbox_delete_server", "Delete server", MSG_DELETE_SERVER, MGMT_REPLACES | MGMT_REPEATS | MGMT_MOVES_MAP, NULL, mgmt_ask, {
+		P_SERVER, P_REVISION },
+	  "Delete a server with all its tools, their versions, its secrets and requests. Running calls end. This "
+	  "cannot be undone." },
+
+	{ "mcpbox_get_server_modules", "List modules", MSG_GET_SERVER_MODULES, MGMT_READS, NULL, mgmt_ask, { { 0 } },
+	  "List the Python modules that tools may import. The list is the same for all servers." },
 
 	{ "mcpbox_create_tool", "Create tool", MSG_CREATE_TOOL, 0, NULL, mgmt_ask, {
 		P_SERVER,
@@ -56,14 +66,14 @@ const struct mgmt_tool mgmt_table[] = {
 	  "Create a tool as a draft. It can be called when a person has approved it (mcpbox_request_publish) and its "
 	  "server runs." },
 
-	{ "mcpbox_update_tool", "Change tool", MSG_UPDATE_TOOL, MGMT_REPLACES | MGMT_MOVES_MAP, NULL, mgmt_ask, {
+	{ "mcpbox_update_tool", "Change tool", MSG_UPDATE_TOOL, MGMT_REPLACES | MGMT_REPEATS | MGMT_MOVES_MAP, NULL, mgmt_ask, {
 		P_TOOL,
 		{ "name",          MGMT_STRING,  O, "New name" },
 		{ "description",   MGMT_STRING,  O, "New description" },
 		{ "python_code",   MGMT_STRING,  O, CODE },
 		{ "enabled",       MGMT_BOOLEAN, O, "false hides the tool" },
 		P_PARTS,
-		{ "revision",      MGMT_INTEGER, O, "Refuse when the tool has changed since this revision" } },
+		P_REVISION },
 	  "Change a tool: makes a new version as a draft. The approved version goes on serving until the new one is "
 	  "approved." },
 
@@ -72,6 +82,21 @@ const struct mgmt_tool mgmt_table[] = {
 
 	{ "mcpbox_list_tools", "List a server's tools", MSG_LIST_TOOLS, MGMT_READS, NULL, mgmt_ask, { P_SERVER, P_PAGES },
 	  "List the tools of one server, drafts included." },
+
+	{ "mcpbox_delete_tool", "Delete tool", MSG_DELETE_TOOL, MGMT_REPLACES | MGMT_REPEATS | MGMT_MOVES_MAP, NULL, mgmt_ask, {
+		P_TOOL, P_REVISION },
+	  "Delete a tool with all its versions. Running calls end. This cannot be undone." },
+
+	{ "mcpbox_list_tool_versions", "List a tool's versions", MSG_LIST_TOOL_VERSIONS, MGMT_READS, NULL, mgmt_ask, {
+		P_TOOL, P_PAGES },
+	  "List the versions of a tool, newest first." },
+
+	{ "mcpbox_rollback_tool", "Roll tool back", MSG_ROLLBACK_TOOL, MGMT_REPLACES | MGMT_MOVES_MAP, NULL, mgmt_ask, {
+		P_TOOL,
+		{ "version",       MGMT_INTEGER, R, "Number of the version to bring back" },
+		P_REVISION },
+	  "Bring an older version of a tool back as a new version, which is a draft until it is approved. The approved "
+	  "version goes on serving until then." },
 
 	{ "mcpbox_validate_code", "Check code", MSG_VALIDATE_CODE, MGMT_READS, NULL, mgmt_ask, {
 		{ "code",          MGMT_STRING,  R, CODE } },
@@ -90,7 +115,13 @@ const struct mgmt_tool mgmt_table[] = {
 		{ "port",          MGMT_INTEGER, O, "Unless given: 443, and 80 for http URLs" } },
 	  "Ask a person to allow a tool's server to reach a host." },
 
-	{ "mcpbox_request_publish", "Ask for review", MSG_REQUEST_PUBLISH, MGMT_MOVES_MAP, NULL, mgmt_ask, {
+	{ "mcpbox_request_module", "Ask for a module", MSG_REQUEST_MODULE, 0, NULL, mgmt_ask, {
+		P_TOOL,
+		{ "module_name",   MGMT_STRING,  R, "As in the import statement, or the name of the package" },
+		{ "justification", MGMT_STRING,  R, "Why, for the reviewer" } },
+	  "Ask a person to allow a Python module beyond those of mcpbox_get_server_modules." },
+
+	{ "mcpbox_request_publish", "Ask for review", MSG_REQUEST_PUBLISH, MGMT_REPEATS | MGMT_MOVES_MAP, NULL, mgmt_ask, {
 		P_TOOL,
 		{ "notes",         MGMT_STRING,  O, "For the reviewer" } },
 	  "Submit a tool's newest version for review. Once approved it is the one that is called." },

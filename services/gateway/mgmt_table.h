@@ -28,6 +28,7 @@ enum mgmt_flags {
 	MGMT_READS = 1,     /* changes nothing */
 	MGMT_REPLACES = 2,  /* takes something away or over: clients may ask before */
 	MGMT_MOVES_MAP = 4, /* what is published may be another afterwards */
+	MGMT_REPEATS = 8,   /* asked again it changes nothing more */
 };
 
 struct mgmt_tool {

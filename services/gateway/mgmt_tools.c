@@ -6,6 +6,7 @@
 #include "log.h"
 #include "mem.h"
 #include "metrics.h"
+#include "mgmt_args.h"
 #include "mgmt_table.h"
 #include "msg.h"
 #include "result.h"
@@ -64,6 +65,31 @@ static void list_schema(const struct mgmt_tool *t, struct buf *ret)
 	buf_add_str(ret, "],\"additionalProperties\":false}");
 }
 
+/* The message that the result shows: the reply, or the one in its field `unwrap`. */
+static const ProtobufCMessageDescriptor *result_type(const struct mgmt_tool *t)
+{
+	const ProtobufCMessageDescriptor *reply = msg_row(t->msg)->reply;
+	const ProtobufCFieldDescriptor *f =
+		t->unwrap ? protobuf_c_message_descriptor_get_field_by_name(reply, t->unwrap)
+			  : NULL;
+
+	return f ? f->descriptor : reply;
+}
+
+/* What write_tested() writes. */
+static const char tested_schema[] =
+	"{\"type\":\"object\",\"properties\":{\"success\":{\"type\":\"boolean\"},\"result\":{},"
+	"\"stdout\":{\"type\":\"string\"}},\"required\":[\"success\",\"result\",\"stdout\"]}";
+
+static void list_output(const struct mgmt_tool *t, struct buf *ret)
+{
+	buf_add_str(ret, ",\"outputSchema\":");
+	if (t->run == mgmt_test_code)
+		buf_add_str(ret, tested_schema);
+	else
+		msg_to_schema(result_type(t), ret);
+}
+
 static void list_one(const struct mgmt_tool *t, enum list_form form, struct buf *ret)
 {
 	buf_printf(ret, "{\"name\":\"%s\",", t->name);
@@ -71,10 +97,13 @@ static void list_one(const struct mgmt_tool *t, enum list_form form, struct buf 
 		buf_printf(ret, "\"title\":\"%s\",", t->title);
 	buf_printf(ret, "\"description\":\"%s\",", t->description);
 	list_schema(t, ret);
+	if (form != LIST_OLD)
+		list_output(t, ret);
 	buf_printf(ret,
-		   ",\"annotations\":{\"readOnlyHint\":%s,\"destructiveHint\":%s,\"openWorldHint\":"
-		   "%s}}",
+		   ",\"annotations\":{\"readOnlyHint\":%s,\"destructiveHint\":%s,"
+		   "\"idempotentHint\":%s,\"openWorldHint\":%s}}",
 		   boolean(t->flags & MGMT_READS), boolean(t->flags & MGMT_REPLACES),
+		   boolean(t->flags & (MGMT_READS | MGMT_REPEATS)),
 		   boolean(t->run == mgmt_test_code));
 }
 
@@ -292,8 +321,6 @@ static int prepare_test(const struct mgmt_tool *tool, const struct mcp_context *
 static int run_test(const struct mcp_context *c, const struct catalog_tool *tool,
 		    struct json_span arguments, ProtobufCMessage **ret, struct err *err)
 {
-	if (arguments.at && !json_span_is_object(arguments))
-		return err_set(err, ERR_INVALID, "arguments must be an object");
 	return mcp_run_tool(c, tool, arguments, true, ret, err);
 }
 
@@ -322,34 +349,14 @@ bool mgmt_test_code(const struct mgmt_tool *tool, const struct mcp_context *c,
 
 /* ---- dispatch ---- */
 
-/* By hand, not by the registry: a name that is absent is told apart from a bad one. */
-static int check_required(const struct mgmt_tool *t, const char *arguments, size_t len,
-			  struct err *err)
-{
-	for (const struct mgmt_param *p = t->params; p->name; p++) {
-		struct json_span found[1];
-		int r;
-
-		if (!p->is_required)
-			continue;
-		r = json_scan_members(arguments, len, &p->name, 1, found, err);
-		if (r < 0)
-			return r;
-		if (!found[0].at || json_span_equals(found[0], "") || found[0].at[0] == 'n')
-			return err_set(err, ERR_INVALID, "missing argument '%s'", p->name);
-	}
-	return 0;
-}
-
 bool mgmt_call(const struct mgmt_tool *tool, const struct mcp_context *c,
 	       struct json_span arguments, struct buf *ret)
 {
-	const char *text = arguments.at ? arguments.at : "{}";
-	size_t len = arguments.at ? arguments.len : 2;
+	const struct json_span given = arguments.at ? arguments : (struct json_span){ "{}", 2 };
 	struct err why = { 0 };
 
-	if (check_required(tool, text, len, &why) == 0)
-		return tool->run(tool, c, text, len, ret);
+	if (mgmt_args_check(tool->params, given, &why) == 0)
+		return tool->run(tool, c, given.at, given.len, ret);
 	add_failure(ret, c->form, why.text, why.hint);
 	metrics_count(METRIC_MANAGEMENT_ERROR);
 	err_done(&why);

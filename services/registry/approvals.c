@@ -171,39 +171,26 @@ int approval_pending(struct work *w, const void *message, struct err *err)
 	return r;
 }
 
-static int check_status(const char *status, struct err *err)
-{
-	static const char *const known[] = { "all", "draft", "pending_review", "approved",
-					     "rejected" };
-
-	for (size_t i = 0; i < ARRAY_LEN(known); i++)
-		if (strcmp(known[i], status) == 0)
-			return 0;
-	return err_set_field(err, ERR_INVALID, "status",
-			     "all, draft, pending_review, approved or rejected",
-			     "there is no status '%s'", status);
-}
+static const struct work_statuses tool_statuses = {
+	{ "pending_review", "draft", "approved", "rejected", "all" },
+	"pending_review, draft, approved, rejected or all"
+};
 
 int approval_list(struct work *w, const void *message, struct err *err)
 {
 	const PB(ListToolApprovalsRequest) *in = message;
 	PB(ListToolApprovalsReply) reply = MCPBOX__V1__LIST_TOOL_APPROVALS_REPLY__INIT;
-	struct filter f = { .page = work_page(in->page, in->page_size, 20),
-			    .search = work_bytes(in->search),
-			    .status = in->status[0] ? in->status : "pending_review" };
+	struct filter f = { .page = work_page(in->page, in->page_size, 20) };
 	int64_t total = 0;
-	int r = check_status(f.status, err);
+	int r = work_filter(&f, &tool_statuses, in->search, in->status, err);
 
-	if (r == 0)
-		r = check_text("search", in->search, 255, err);
 	if (r == 0)
 		r = store_approval_list(w->tx, &f, &reply.items, &reply.n_items, &total);
 	if (r != 0)
 		return r;
-	reply.total = (uint32_t)total;
-	reply.page = f.page.number;
-	reply.page_size = f.page.size;
-	reply.pages = work_pages(total, f.page);
+	for (size_t i = 0; i < reply.n_items; i++)
+		reply.items[i]->limits_json = tool_limits_shown(w, reply.items[i]->limits_json);
+	WORK_FILL_PAGE(&reply, f.page, total);
 	work_answer(w, &reply.base);
 	return 0;
 }

@@ -42,6 +42,13 @@ int check_text(const char *field, ProtobufCBinaryData text, size_t max, struct e
 	return 0;
 }
 
+int check_reason(const char *field, ProtobufCBinaryData text, struct err *err)
+{
+	if (text.len == 0)
+		return err_set_field(err, ERR_INVALID, field, NULL, "a %s is needed", field);
+	return check_text(field, text, TEXT_MAX, err);
+}
+
 int check_code(const char *field, ProtobufCBinaryData code, struct err *err)
 {
 	if (code.len == 0)
@@ -120,17 +127,66 @@ int check_limits(ProtobufCBinaryData json, struct err *err)
 	return 0;
 }
 
+static json_t *load_limits(ProtobufCBinaryData json)
+{
+	json_t *tree = NULL;
+
+	return json.len > 0 && json_load(json.data, json.len, &tree, NULL) == 0 ? tree : NULL;
+}
+
+static void set_limit(PB(Limits) * l, const struct limit_row *row, uint32_t value)
+{
+	memcpy((char *)l + row->offset, &value, sizeof(value));
+}
+
+static uint32_t get_limit(const PB(Limits) * l, const struct limit_row *row)
+{
+	uint32_t value;
+
+	memcpy(&value, (const char *)l + row->offset, sizeof(value));
+	return value;
+}
+
 void limits_read(ProtobufCBinaryData json, PB(Limits) * ret)
 {
-	BOX_CLEANUP(json_decrefp) json_t *tree = NULL;
+	BOX_CLEANUP(json_decrefp) json_t *tree = load_limits(json);
 
-	if (json.len > 0 && json_load(json.data, json.len, &tree, NULL) < 0)
-		tree = NULL;
 	for (size_t i = 0; i < ARRAY_LEN(limit_rows); i++) {
-		const json_t *given = tree ? json_object_get(tree, limit_rows[i].name) : NULL;
-		uint32_t value =
-			given ? (uint32_t)json_integer_value(given) : limit_rows[i].fallback;
+		const json_t *given = json_object_get(tree, limit_rows[i].name);
 
-		memcpy((char *)ret + limit_rows[i].offset, &value, sizeof(value));
+		set_limit(ret, &limit_rows[i],
+			  given ? (uint32_t)json_integer_value(given) : limit_rows[i].fallback);
 	}
+}
+
+static void add_limit(struct buf *ret, const struct limit_row *row, uint32_t value)
+{
+	buf_printf(ret, "%s\"%s\":%u", ret->len ? "," : "{", row->name, value);
+}
+
+void limits_show(ProtobufCBinaryData json, struct buf *ret)
+{
+	PB(Limits) limits = MCPBOX__V1__LIMITS__INIT;
+
+	limits_read(json, &limits);
+	for (size_t i = 0; i < ARRAY_LEN(limit_rows); i++)
+		add_limit(ret, &limit_rows[i], get_limit(&limits, &limit_rows[i]));
+	buf_add_char(ret, '}');
+}
+
+void limits_merge(ProtobufCBinaryData old, ProtobufCBinaryData given, struct buf *ret)
+{
+	BOX_CLEANUP(json_decrefp) json_t *before = load_limits(old);
+	BOX_CLEANUP(json_decrefp) json_t *now = load_limits(given);
+
+	for (size_t i = 0; i < ARRAY_LEN(limit_rows); i++) {
+		const json_t *value = json_object_get(now, limit_rows[i].name);
+
+		if (!value)
+			value = json_object_get(before, limit_rows[i].name);
+		if (value)
+			add_limit(ret, &limit_rows[i], (uint32_t)json_integer_value(value));
+	}
+	if (ret->len > 0)
+		buf_add_char(ret, '}');
 }

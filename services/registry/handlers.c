@@ -24,6 +24,7 @@ const struct op registry_ops[] = {
 	{ MSG_GET_SERVER,             DOORS,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    server_get },
 	{ MSG_UPDATE_SERVER,          DOORS,    RIGHT_EDIT,     OP_CHANGE,   MOVES, "server.updated",  NULL,                    server_update },
 	{ MSG_DELETE_SERVER,          DOORS,    RIGHT_EDIT,     OP_CHANGE,   MOVES, "server.deleted",  NULL,                    server_delete },
+	{ MSG_SET_WARM_REUSE,         ADMIN,    RIGHT_DECIDE,   OP_CHANGE,   MOVES, "server.updated",  NULL,                    server_set_warm_reuse },
 	{ MSG_START_SERVER,           DOORS,    RIGHT_AUTHOR,   OP_CHANGE,   MOVES, "server.started",  NULL,                    server_start },
 	{ MSG_STOP_SERVER,            DOORS,    RIGHT_AUTHOR,   OP_CHANGE,   MOVES, "server.stopped",  NULL,                    server_stop },
 
@@ -42,6 +43,8 @@ const struct op registry_ops[] = {
 	{ MSG_ROLLBACK_TOOL,          DOORS,    RIGHT_EDIT,     OP_CHANGE,   MOVES, "tool.updated",    NULL,                    version_rollback },
 
 	{ MSG_REQUEST_NETWORK_ACCESS, DOORS,    RIGHT_AUTHOR,   OP_CHANGE,   STAYS, "host.requested",  NULL,                    network_request },
+	{ MSG_REQUEST_MODULE,         DOORS,    RIGHT_AUTHOR,   OP_CHANGE,   STAYS, "module.requested", NULL,                   module_request },
+	{ MSG_GET_SERVER_MODULES,     DOORS,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    module_show },
 	{ MSG_LIST_PENDING_REQUESTS,  DOORS,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    approval_pending },
 	/* Decisions: no gateway carries them, so no LLM can make them. */
 	{ MSG_LIST_TOOL_APPROVALS,    ADMIN,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    approval_list },
@@ -50,8 +53,15 @@ const struct op registry_ops[] = {
 	{ MSG_LIST_NETWORK_REQUESTS,  ADMIN,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    network_list },
 	{ MSG_DECIDE_NETWORK,         ADMIN,    RIGHT_DECIDE,   OP_CHANGE,   MOVES, "host.approved",   NULL,                    network_decide },
 	{ MSG_REVOKE_NETWORK,         ADMIN,    RIGHT_DECIDE,   OP_CHANGE,   MOVES, "host.revoked",    NULL,                    network_revoke },
+	{ MSG_DELETE_NETWORK_REQUEST, ADMIN,    RIGHT_DECIDE,   OP_CHANGE,   STAYS, "host.deleted",    NULL,                    network_delete },
 	{ MSG_ALLOW_HOST,             ADMIN,    RIGHT_DECIDE,   OP_CHANGE,   MOVES, "host.approved",   NULL,                    network_allow },
 	{ MSG_REMOVE_HOST,            ADMIN,    RIGHT_DECIDE,   OP_CHANGE,   MOVES, "host.revoked",    NULL,                    network_remove },
+	{ MSG_LIST_MODULE_REQUESTS,   ADMIN,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    module_list },
+	{ MSG_DECIDE_MODULE,          ADMIN,    RIGHT_DECIDE,   OP_CHANGE,   MOVES, "module.approved", NULL,                    module_decide },
+	{ MSG_REVOKE_MODULE,          ADMIN,    RIGHT_DECIDE,   OP_CHANGE,   MOVES, "module.revoked",  NULL,                    module_revoke },
+	{ MSG_DELETE_MODULE_REQUEST,  ADMIN,    RIGHT_DECIDE,   OP_CHANGE,   STAYS, "module.deleted",  NULL,                    module_delete },
+	{ MSG_GET_MODULES,            ADMIN,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    module_settings },
+	{ MSG_UPDATE_MODULES,         ADMIN,    RIGHT_DECIDE,   OP_CHANGE,   MOVES, "module.approved", NULL,                    module_change_settings },
 
 	{ MSG_AUTH_STATUS,            ADMIN,    RIGHT_ANYONE,   OP_READ,     STAYS, NULL,              NULL,                    auth_status },
 	{ MSG_SETUP,                  ADMIN,    RIGHT_ANYONE,   OP_SECRET,   STAYS, "auth.setup",      auth_hash_setup,         auth_setup },

@@ -61,25 +61,40 @@ static int load_batch(struct store_tx *tx, uint64_t number, struct batch *b)
 	return r;
 }
 
-int merge_batch_hash(struct store_tx *tx, uint64_t batch, uint8_t ret[CRYPTO_HASH_SIZE])
+static void hash_batch(const struct batch *b, uint8_t ret[CRYPTO_HASH_SIZE])
 {
 	struct buf canon = BUF_INIT(BATCH_BYTES);
-	struct batch b;
-	int r = load_batch(tx, batch, &b);
 
-	if (r != 0)
-		return r;
-	for (size_t i = 0; i < b.start_count; i++)
-		canon_call_start(&canon, b.starts[i]);
-	for (size_t i = 0; i < b.end_count; i++)
-		canon_call_end(&canon, b.ends[i]);
-	for (size_t i = 0; i < b.egress_count; i++)
-		canon_egress(&canon, b.egress[i]);
+	for (size_t i = 0; i < b->start_count; i++)
+		canon_call_start(&canon, b->starts[i]);
+	for (size_t i = 0; i < b->end_count; i++)
+		canon_call_end(&canon, b->ends[i]);
+	for (size_t i = 0; i < b->egress_count; i++)
+		canon_egress(&canon, b->egress[i]);
 	if (canon.is_over)
 		box_bug("a batch over %d bytes", BATCH_BYTES);
 	crypto_hash(canon.data, canon.len, ret);
 	buf_done(&canon);
-	return 0;
+}
+
+int merge_batch_hash(struct store_tx *tx, uint64_t batch, uint8_t ret[CRYPTO_HASH_SIZE])
+{
+	struct batch b;
+	int r = load_batch(tx, batch, &b);
+
+	if (r == 0)
+		hash_batch(&b, ret);
+	return r;
+}
+
+void merge_calls_hash(ROW(ExecutionRow) * *starts, size_t start_count, ROW(ExecutionRow) * *ends,
+		      size_t end_count, uint8_t ret[CRYPTO_HASH_SIZE])
+{
+	const struct batch b = {
+		.starts = starts, .start_count = start_count, .ends = ends, .end_count = end_count
+	};
+
+	hash_batch(&b, ret);
 }
 
 /* ---- its parts as events ------------------------------------------------------------------------- */

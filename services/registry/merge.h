@@ -20,6 +20,9 @@ int merge_parts(struct store_tx *tx, struct arena *arena, const PB(AuditEvent) *
 /* Hash over all parts of a batch as the tables show them now. */
 int merge_batch_hash(struct store_tx *tx, uint64_t batch,
 		     uint8_t ret[CRYPTO_HASH_SIZE]) BOX_MUST_CHECK;
+/* The same, of calls whose rows were just written and are known to be in the tables like this, by number. */
+void merge_calls_hash(ROW(ExecutionRow) * *starts, size_t start_count, ROW(ExecutionRow) * *ends,
+		      size_t end_count, uint8_t ret[CRYPTO_HASH_SIZE]);
 /* Number of the batch that an audit row speaks of, and the hash that it holds; false: it is no batch. */
 bool merge_batch_of(const PB(AuditEvent) * row, uint64_t *ret_batch,
 		    uint8_t ret_hash[CRYPTO_HASH_SIZE]);

@@ -165,11 +165,8 @@ static int ask_for(struct work *w, const PB(RequestNetworkAccessRequest) * in,
 
 	if (r == 0)
 		r = check_private(&h, h.is_private, err);
-	if (r == 0 && in->justification.len == 0)
-		r = err_set_field(err, ERR_INVALID, "justification", NULL,
-				  "a justification is needed");
 	if (r == 0)
-		r = check_text("justification", in->justification, TEXT_MAX, err);
+		r = check_reason("justification", in->justification, err);
 	if (r == 0)
 		r = tool_load(w, in->tool_id, true, &tool, err);
 	if (r == 0)
@@ -221,37 +218,19 @@ int network_request(struct work *w, const void *message, struct err *err)
 
 /* ---- lists --------------------------------------------------------------------------------------- */
 
-static int check_status(const char *status, struct err *err)
-{
-	static const char *const known[] = { "all", "pending", "approved", "rejected" };
-
-	for (size_t i = 0; i < ARRAY_LEN(known); i++)
-		if (strcmp(known[i], status) == 0)
-			return 0;
-	return err_set_field(err, ERR_INVALID, "status", "all, pending, approved or rejected",
-			     "there is no status '%s'", status);
-}
-
 int network_list(struct work *w, const void *message, struct err *err)
 {
 	const PB(ListNetworkRequestsRequest) *in = message;
 	PB(ListNetworkRequestsReply) reply = MCPBOX__V1__LIST_NETWORK_REQUESTS_REPLY__INIT;
-	struct filter f = { .page = work_page(in->page, in->page_size, 20),
-			    .search = work_bytes(in->search),
-			    .status = in->status[0] ? in->status : "pending" };
+	struct filter f = { .page = work_page(in->page, in->page_size, 20) };
 	int64_t total = 0;
-	int r = check_status(f.status, err);
+	int r = work_filter(&f, &work_requests, in->search, in->status, err);
 
-	if (r == 0)
-		r = check_text("search", in->search, 255, err);
 	if (r == 0)
 		r = store_network_list(w->tx, &f, &reply.items, &reply.n_items, &total);
 	if (r != 0)
 		return r;
-	reply.total = (uint32_t)total;
-	reply.page = f.page.number;
-	reply.page_size = f.page.size;
-	reply.pages = work_pages(total, f.page);
+	WORK_FILL_PAGE(&reply, f.page, total);
 	work_answer(w, &reply.base);
 	return 0;
 }
@@ -378,6 +357,36 @@ int network_revoke(struct work *w, const void *message, struct err *err)
 	return r == -ERR_EXISTS ? err_set(err, ERR_EXISTS,
 					  "the tool has another pending request for '%s'", n->host)
 				: r;
+}
+
+int network_delete(struct work *w, const void *message, struct err *err)
+{
+	const PB(DeleteNetworkRequestRequest) *in = message;
+	PB(DeleteNetworkRequestReply) reply = MCPBOX__V1__DELETE_NETWORK_REQUEST_REPLY__INIT;
+	PB(NetworkRequest) * n;
+	int r = load(w, in->request_id, &n, err);
+
+	if (r == 0)
+		r = work_check_revision(err, in->revision_opt_case, in->revision, n->revision,
+					&n->base);
+	if (r == 0 && has_status(n, "approved"))
+		r = err_set(err, ERR_STATE, "access to '%s' is approved: revoke it first", n->host);
+	if (r == 0)
+		r = store_network_delete(w->tx, n->id);
+	if (r != 0)
+		return r;
+	work_audit(w, "host.deleted", "host", n->id, "ok", host_detail(n));
+	reply.success = true;
+	reply.message =
+		work_say(w, "The request for '%s' is deleted; it may be made again.", n->host);
+	reply.host = n->host;
+	if (n->port_opt_case) {
+		reply.port_opt_case = MCPBOX__V1__DELETE_NETWORK_REQUEST_REPLY__PORT_OPT_PORT;
+		reply.port = n->port;
+	}
+	reply.status = n->status;
+	work_answer(w, &reply.base);
+	return 0;
 }
 
 /* ---- an administrator's own entries -------------------------------------------------------------- */

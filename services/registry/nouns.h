@@ -7,13 +7,16 @@
 #include "work.h"
 
 op_run server_create, server_list, server_get, server_update, server_delete, server_start,
-	server_stop;
+	server_stop, server_set_warm_reuse;
 op_run tool_create, tool_update, tool_get, tool_delete, tool_list, tool_validate, tool_prepare_test;
 op_run tool_inspect_create, tool_inspect_update, tool_inspect_validate; /* `before` */
 op_run version_list, version_get, version_compare, version_rollback;
 op_run approval_request_publish, approval_status, approval_pending, approval_list, approval_decide,
 	approval_revoke;
-op_run network_request, network_list, network_decide, network_revoke, network_allow, network_remove;
+op_run network_request, network_list, network_decide, network_revoke, network_allow, network_remove,
+	network_delete;
+op_run module_request, module_show, module_list, module_decide, module_revoke, module_delete,
+	module_settings, module_change_settings;
 op_run auth_status, auth_setup, auth_login, auth_refresh, auth_logout, auth_who_am_i,
 	auth_set_password;
 op_run auth_hash_setup, auth_check_login, auth_hash_password; /* `before` */

@@ -3,9 +3,11 @@
 #include <string.h>
 #include "checks.h"
 #include "log.h"
+#include "incidents.h"
 #include "merge.h"
 #include "nouns.h"
 #include "parse.h"
+#include "records.h"
 
 enum {
 	RECORDS_MAX = 4096,
@@ -16,8 +18,7 @@ enum {
 	PATH_MAX_BYTES = 4 * 1024,
 };
 
-/* Bytes that others wrote, as text that a database keeps: valid UTF-8 without NUL, at most `max` bytes. */
-static ProtobufCBinaryData clean(struct work *w, ProtobufCBinaryData b, size_t max)
+ProtobufCBinaryData records_clean(struct work *w, ProtobufCBinaryData b, size_t max)
 {
 	uint8_t *copy;
 	size_t len = b.len < max ? b.len : max;
@@ -40,45 +41,158 @@ static int64_t at_of(const struct work *w, const PB(Record) * record)
 	return record->at_unix_ms > 0 ? record->at_unix_ms : w->now_unix_ms;
 }
 
-static int take_start(struct work *w, uint64_t batch, const PB(Record) * record)
-{
-	const PB(CallRecord) *c = record->call;
-	ROW(ExecutionRow) row = MCPBOX__ROWS__EXECUTION_ROW__INIT;
+/* ---- the calls of a batch -------------------------------------------------------------------- */
 
-	row.call_id = record->call_id;
-	row.start_no = record->no;
-	row.started_at_unix_ms = at_of(w, record);
-	row.tool_id = c->tool_id;
-	row.server_id = c->server_id;
-	row.tool_name = c->tool_name;
-	row.version = c->version;
-	row.is_test = c->is_test;
-	row.executed_by = c->executed_by;
-	row.via = c->via;
-	row.input_args = clean(w, c->input_args_json, ARGS_MAX);
-	return store_call_started(w->tx, batch, &row);
+/*
+ * A batch mostly holds start and end of a call; then they are one row and written at once.  Rows lie in the
+ * order of the records, so that the batch's hash is over them in the order in which they are read back.
+ */
+struct intake {
+	uint64_t batch;
+	ROW(ExecutionRow) * *starts, **ends; /* the same row for both where both came */
+	size_t start_count, end_count;
+	ROW(ExecutionRow) *
+		*by_call; /* open addressing; by_call_mask + 1 places, half of them empty at least */
+	size_t by_call_mask;
+	bool is_odd;      /* a start or an end came twice: one statement cannot take it */
+	bool is_as_given; /* what was written is what the rows here say */
+};
+
+static void intake_init(struct work *w, struct intake *in, uint64_t batch, size_t records)
+{
+	size_t places = 4;
+
+	while (places < 2 * records)
+		places *= 2;
+	*in = (struct intake){
+		.batch = batch,
+		.starts = (ROW(ExecutionRow) **)arena_pointers(&w->arena, records),
+		.ends = (ROW(ExecutionRow) **)arena_pointers(&w->arena, records),
+		.by_call = (ROW(ExecutionRow) **)arena_pointers(&w->arena, places),
+		.by_call_mask = places - 1,
+		.is_as_given = true,
+	};
 }
 
-static int take_end(struct work *w, uint64_t batch, const PB(Record) * record)
+/* The row of a call; a new one when there is none yet. */
+static ROW(ExecutionRow) * intake_row(struct work *w, struct intake *in, char *call_id)
 {
-	const PB(CallRecord) *c = record->call;
-	ROW(ExecutionRow) row = MCPBOX__ROWS__EXECUTION_ROW__INIT;
+	uint64_t hash = 14695981039346656037u; /* FNV-1a */
+	size_t place;
 
-	row.call_id = record->call_id;
-	row.end_no = record->no;
-	row.ended_at_unix_ms = at_of(w, record);
-	row.executor = c->executor; /* chosen after the start was written down */
-	row.outcome = c->outcome;
-	row.error = clean(w, c->error, ERROR_MAX);
-	row.result = clean(w, c->result_json, RESULT_MAX);
-	row.stdout = clean(w, c->stdout, STDOUT_MAX);
-	row.duration_ms = c->duration_ms;
-	row.cpu_ms = c->cpu_ms;
-	row.memory_kb = c->memory_kb;
-	return store_call_ended(w->tx, batch, &row);
+	for (const char *c = call_id; *c; c++)
+		hash = (hash ^ (uint8_t)*c) * 1099511628211u;
+	for (place = hash & in->by_call_mask; in->by_call[place];
+	     place = (place + 1) & in->by_call_mask)
+		if (strcmp(in->by_call[place]->call_id, call_id) == 0)
+			return in->by_call[place];
+	in->by_call[place] = arena_msg(&w->arena, &mcpbox__rows__execution_row__descriptor);
+	in->by_call[place]->call_id = call_id;
+	return in->by_call[place];
 }
 
-static int take_egress(struct work *w, uint64_t batch, const PB(Record) * record)
+static ROW(ExecutionRow) * intake_twice(struct work *w, struct intake *in, char *call_id)
+{
+	ROW(ExecutionRow) *row = arena_msg(&w->arena, &mcpbox__rows__execution_row__descriptor);
+
+	in->is_odd = true;
+	row->call_id = call_id;
+	return row;
+}
+
+static int take_start(struct work *w, struct intake *in, const PB(Record) * record)
+{
+	const PB(CallRecord) *c = record->call;
+	ROW(ExecutionRow) *row = intake_row(w, in, record->call_id);
+
+	if (row->start_no != 0)
+		row = intake_twice(w, in, record->call_id);
+	row->start_no = record->no;
+	row->started_at_unix_ms = at_of(w, record);
+	row->tool_id = c->tool_id;
+	row->server_id = c->server_id;
+	row->tool_name = c->tool_name;
+	row->version = c->version;
+	row->is_test = c->is_test;
+	row->executed_by = c->executed_by;
+	row->via = c->via;
+	row->input_args = records_clean(w, c->input_args_json, ARGS_MAX);
+	in->starts[in->start_count++] = row;
+	return 0;
+}
+
+static int take_end(struct work *w, struct intake *in, const PB(Record) * record)
+{
+	const PB(CallRecord) *c = record->call;
+	ROW(ExecutionRow) *row = intake_row(w, in, record->call_id);
+
+	if (row->end_no != 0)
+		row = intake_twice(w, in, record->call_id);
+	row->end_no = record->no;
+	row->ended_at_unix_ms = at_of(w, record);
+	row->executor = c->executor; /* chosen after the start was written down */
+	row->outcome = c->outcome;
+	row->error = records_clean(w, c->error, ERROR_MAX);
+	row->result = records_clean(w, c->result_json, RESULT_MAX);
+	row->stdout = records_clean(w, c->stdout, STDOUT_MAX);
+	row->duration_ms = c->duration_ms;
+	row->cpu_ms = c->cpu_ms;
+	row->memory_kb = c->memory_kb;
+	in->ends[in->end_count++] = row;
+	return 0;
+}
+
+/* Of `rows` those that have the other half, or those that have not. */
+static size_t pick(ROW(ExecutionRow) *const *rows, size_t count, bool whole,
+		   ROW(ExecutionRow) * *ret)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if ((rows[i]->start_no != 0 && rows[i]->end_no != 0) == whole)
+			ret[n++] = rows[i];
+	return n;
+}
+
+/* In three statements.  False: some were there already, or a statement failed. */
+static bool write_at_once(struct work *w, const struct intake *in)
+{
+	ROW(ExecutionRow) **rows =
+		(ROW(ExecutionRow) **)arena_pointers(&w->arena, in->start_count + in->end_count);
+	size_t n = pick(in->starts, in->start_count, true, rows);
+
+	if (store_calls_whole(w->tx, in->batch, rows, n) != (int64_t)n)
+		return false;
+	n = pick(in->starts, in->start_count, false, rows);
+	if (store_calls_started(w->tx, in->batch, rows, n) != (int64_t)n)
+		return false;
+	n = pick(in->ends, in->end_count, false, rows);
+	return store_calls_ended(w->tx, in->batch, rows, n) == (int64_t)n;
+}
+
+/* What was written already stays as it is. */
+static int write_one_by_one(struct work *w, const struct intake *in)
+{
+	int64_t r = 0;
+
+	for (size_t i = 0; r >= 0 && i < in->start_count; i++)
+		r = store_calls_started(w->tx, in->batch, &in->starts[i], 1);
+	for (size_t i = 0; r >= 0 && i < in->end_count; i++)
+		r = store_calls_ended(w->tx, in->batch, &in->ends[i], 1);
+	return r < 0 ? (int)r : 0;
+}
+
+static int write_calls(struct work *w, struct intake *in)
+{
+	if (!in->is_odd && write_at_once(w, in))
+		return 0;
+	in->is_as_given = false;
+	return write_one_by_one(w, in);
+}
+
+/* ---- outbound requests -------------------------------------------------------------------------- */
+
+static int take_egress(struct work *w, struct intake *in, const PB(Record) * record)
 {
 	const PB(EgressRecord) *e = record->egress;
 	ROW(EgressRow) row = MCPBOX__ROWS__EGRESS_ROW__INIT;
@@ -96,7 +210,7 @@ static int take_egress(struct work *w, uint64_t batch, const PB(Record) * record
 	row.method = e->method;
 	row.host = e->host;
 	row.port = e->port;
-	row.path = clean(w, e->path, PATH_MAX_BYTES);
+	row.path = records_clean(w, e->path, PATH_MAX_BYTES);
 	row.status = e->status;
 	row.bytes_out = (int64_t)e->bytes_out;
 	row.bytes_in = (int64_t)e->bytes_in;
@@ -104,18 +218,21 @@ static int take_egress(struct work *w, uint64_t batch, const PB(Record) * record
 	row.total_ms = e->total_ms;
 	row.decision = e->decision;
 	row.rule = e->rule;
-	row.error = clean(w, e->error, ERROR_MAX);
+	row.error = records_clean(w, e->error, ERROR_MAX);
 	row.address = e->address;
 	row.mode = e->mode;
-	return store_egress_add(w->tx, batch, &row);
+	in->is_as_given = false;
+	return store_egress_add(w->tx, in->batch, &row);
 }
+
+/* ---- a batch ------------------------------------------------------------------------------------ */
 
 /* Which service may ship what. */
 static const struct kind {
 	PB(Record__Kind) kind;
 	enum bus_role from;
 	bool is_call;
-	int (*take)(struct work *w, uint64_t batch, const PB(Record) * record);
+	int (*take)(struct work *w, struct intake *in, const PB(Record) * record);
 } kinds[] = {
 	{ MCPBOX__V1__RECORD__KIND__KIND_CALL_STARTED, ROLE_GATEWAY, true, take_start },
 	{ MCPBOX__V1__RECORD__KIND__KIND_CALL_ENDED, ROLE_GATEWAY, true, take_end },
@@ -155,20 +272,29 @@ static int check_batch(const struct work *w, const PB(ShipRecordsRequest) * in, 
 	return 0;
 }
 
-static int audit_batch(struct work *w, const PB(ShipRecordsRequest) * in, uint64_t batch,
-		       uint64_t last_no, size_t taken)
+/* The rows are read back only where they may differ from what came. */
+static int batch_hash(struct work *w, const struct intake *taken, uint8_t ret[CRYPTO_HASH_SIZE])
+{
+	if (!taken->is_as_given)
+		return merge_batch_hash(w->tx, taken->batch, ret);
+	merge_calls_hash(taken->starts, taken->start_count, taken->ends, taken->end_count, ret);
+	return 0;
+}
+
+static int audit_batch(struct work *w, const PB(ShipRecordsRequest) * in, uint64_t last_no,
+		       size_t count, const struct intake *taken)
 {
 	uint64_t newest = in->records[in->n_records - 1]->no;
-	uint64_t first = newest - taken + 1;
+	uint64_t first = newest - count + 1;
 	char hex[2 * CRYPTO_HASH_SIZE + 1];
 	uint8_t hash[CRYPTO_HASH_SIZE];
-	int r = merge_batch_hash(w->tx, batch, hash);
+	int r = batch_hash(w, taken, hash);
 
 	if (r != 0)
 		return r;
 	format_hex(hash, sizeof(hash), hex);
 	/* A gap is the mark of a lost spool; it is written down, not hidden. */
-	work_audit(w, "batch", "batch", arena_printf(&w->arena, "%" PRIu64, batch), "ok",
+	work_audit(w, "batch", "batch", arena_printf(&w->arena, "%" PRIu64, taken->batch), "ok",
 		   json_pack("{s:s, s:I, s:I, s:I, s:s}", "origin", in->origin, "first",
 			     (json_int_t)first, "last", (json_int_t)newest, "missing_before",
 			     (json_int_t)(first - last_no - 1), "hash", hex));
@@ -177,19 +303,27 @@ static int audit_batch(struct work *w, const PB(ShipRecordsRequest) * in, uint64
 
 static int take_records(struct work *w, const PB(ShipRecordsRequest) * in, uint64_t last_no)
 {
+	struct intake taken;
 	uint64_t batch;
-	size_t taken = 0;
+	size_t count = 0;
 	int r = store_batch_new(w->tx, &batch);
 
+	if (r != 0)
+		return r;
+	intake_init(w, &taken, batch, in->n_records);
 	for (size_t i = 0; r == 0 && i < in->n_records; i++) {
 		const PB(Record) *record = in->records[i];
 
 		if (record->no <= last_no)
 			continue;
-		r = kind_of(record, w->rq->from)->take(w, batch, record);
-		taken++;
+		r = kind_of(record, w->rq->from)->take(w, &taken, record);
+		count++;
 	}
-	return r == 0 ? audit_batch(w, in, batch, last_no, taken) : r;
+	if (r == 0)
+		r = write_calls(w, &taken);
+	if (r == 0)
+		r = audit_batch(w, in, last_no, count, &taken);
+	return r == 0 ? incidents_take(w, in->records, in->n_records, last_no) : r;
 }
 
 int records_ship(struct work *w, const void *message, struct err *err)

@@ -117,10 +117,7 @@ int server_list(struct work *w, const void *message, struct err *err)
 	(void)err;
 	if (r != 0)
 		return r;
-	reply.total = (uint32_t)total;
-	reply.page = page.number;
-	reply.page_size = page.size;
-	reply.pages = work_pages(total, page);
+	WORK_FILL_PAGE(&reply, page, total);
 	work_answer(w, &reply.base);
 	return 0;
 }
@@ -182,6 +179,38 @@ int server_update(struct work *w, const void *message, struct err *err)
 	work_audit(w, "server.updated", "server", s->id, "ok",
 		   json_pack("{s:s, s:i}", "name", s->name, "default_timeout_ms",
 			     (int)s->default_timeout_ms));
+	return answer_server(w, in->server_id, err);
+}
+
+/* Like hosts a decision of its own: live versions get new specs, not a new review.  Reviews show it. */
+int server_set_warm_reuse(struct work *w, const void *message, struct err *err)
+{
+	const PB(SetWarmReuseRequest) *in = message;
+	bool reveals = false;
+	PB(Server) * s;
+	int r = server_load(w, in->server_id, true, &s, err);
+
+	if (r == 0)
+		r = work_check_revision(err, in->revision_opt_case, in->revision, s->revision,
+					&s->base);
+	if (r == 0)
+		r = store_server_reveals(w->tx, in->server_id, &reveals);
+	if (r == 0 && in->warm_reuse && reveals)
+		r = err_set_field(
+			err, ERR_STATE, "warm_reuse", "make its secrets injected ones first",
+			"server '%s' reveals secrets to its tools; its processes are never "
+			"used again",
+			s->name);
+	if (r != 0)
+		return r;
+	s->warm_reuse = in->warm_reuse;
+	r = store_server_save(w->tx, s);
+	if (r == 0)
+		r = store_server_forget_specs(w->tx, s->id);
+	if (r != 0)
+		return r;
+	work_audit(w, "server.updated", "server", s->id, "ok",
+		   json_pack("{s:s, s:b}", "name", s->name, "warm_reuse", (int)s->warm_reuse));
 	return answer_server(w, in->server_id, err);
 }
 

@@ -13,6 +13,11 @@ bool policy_allows_public(const PB(SecurityPolicy) * p)
 	return strcmp(p->network_access_policy, "allow_all_public") == 0;
 }
 
+bool policy_allows_modules(const PB(SecurityPolicy) * p)
+{
+	return strcmp(p->module_approval_mode, "auto_approve") == 0;
+}
+
 int policy_get(struct work *w, const void *message, struct err *err)
 {
 	PB(SecurityPolicy) * p;

@@ -4,31 +4,7 @@
 #include "checks.h"
 #include "id.h"
 #include "keys.h"
-
-/* Importable by a tool's own code without asking.  regex is pre-approved as the one third-party module. */
-static const char *const default_modules[] = {
-	"json",         "base64",
-	"binascii",     "html",
-	"csv",          "xml.etree.ElementTree",
-	"re",           "string",
-	"textwrap",     "difflib",
-	"datetime",     "time",
-	"calendar",     "zoneinfo",
-	"math",         "cmath",
-	"decimal",      "fractions",
-	"random",       "statistics",
-	"collections",  "collections.abc",
-	"itertools",    "functools",
-	"operator",     "hashlib",
-	"hmac",         "secrets",
-	"urllib.parse", "dataclasses",
-	"typing",       "enum",
-	"copy",         "asyncio",
-	"uuid",         "contextlib",
-	"io",           "bisect",
-	"heapq",        "types",
-	"abc",          "__future__",
-};
+#include "module_names.h"
 
 /* Ceilings of outbound requests; a setting of the server once there is a need. */
 enum {
@@ -56,19 +32,13 @@ static int put_blob(struct work *w, const char *kind, const ProtobufCMessage *m,
 
 static int list_modules(struct work *w, PB(ToolSpec) * spec)
 {
-	size_t approved_count;
+	size_t count;
 	char **approved;
-	int r = store_modules_approved(w->tx, &approved, &approved_count);
+	int r = store_modules_approved(w->tx, &approved, &count);
 
-	if (r != 0)
-		return r;
-	spec->n_modules = ARRAY_LEN(default_modules) + approved_count;
-	spec->modules = arena_pointers(&w->arena, spec->n_modules);
-	for (size_t i = 0; i < ARRAY_LEN(default_modules); i++)
-		spec->modules[i] = arena_str(&w->arena, default_modules[i]);
-	for (size_t i = 0; i < approved_count; i++)
-		spec->modules[ARRAY_LEN(default_modules) + i] = approved[i];
-	return 0;
+	if (r == 0)
+		spec->modules = modules_allowed(&w->arena, approved, count, &spec->n_modules);
+	return r;
 }
 
 static int build_spec(struct work *w, const char *tool_id, uint32_t version, PB(Blob) * ret)

@@ -6,6 +6,7 @@
 #include "clock.h"
 #include "crypto.h"
 #include "frame.h"
+#include "incidents.h"
 #include "log.h"
 #include "mem.h"
 #include "merge.h"
@@ -18,6 +19,7 @@ enum {
 	WAIT_MS = 1000,
 	FOLLOW_ROWS = 200,
 	EXPIRE_MS = 60000,
+	FLUSH_MS = 5000,
 	EVENTS_MAX = 256, /* joins and departures that wait for the database */
 };
 
@@ -46,7 +48,7 @@ struct status {
 
 	bool is_started;
 	pthread_t ticker, follower;
-	uint64_t expired_ms; /* follower's own */
+	uint64_t expired_ms, flushed_ms; /* follower's own; 0: not yet */
 };
 
 /* ---- what is known ------------------------------------------------------------------------------- */
@@ -496,18 +498,26 @@ static int expire(struct work *w, const void *in, struct err *err)
 	return store_expire(w->tx);
 }
 
-static void keep_house(struct status *s)
+static void run_due(struct status *s, uint64_t *done_ms, uint64_t every_ms, op_run *fn,
+		    const char *failure)
 {
 	uint64_t now = clock_mono_ms();
 	struct err err = { 0 };
-	int r = status_sign(s);
 
-	if (r < 0 || now - s->expired_ms < EXPIRE_MS)
+	if (*done_ms > 0 && now - *done_ms < every_ms)
 		return;
-	s->expired_ms = now;
-	r = work_system(s->reg, expire, NULL, &err);
-	if (r < 0)
-		log_warn("store.not_expired", F_ERR(&err));
+	*done_ms = now;
+	if (work_system(s->reg, fn, NULL, &err) < 0)
+		log_warn(failure, F_ERR(&err));
+	err_done(&err);
+}
+
+static void keep_house(struct status *s)
+{
+	if (status_sign(s) < 0)
+		return;
+	run_due(s, &s->flushed_ms, FLUSH_MS, incidents_flush, "incidents.not_written");
+	run_due(s, &s->expired_ms, EXPIRE_MS, expire, "store.not_expired");
 }
 
 static void *follow(void *arg)

@@ -85,11 +85,13 @@ int store_server_pending(struct store_tx *tx, const char *id,
 			 PB(PendingCounts) * *ret) BOX_MUST_CHECK;
 int store_server_allowed_hosts(struct store_tx *tx, const char *id, char ***ret,
 			       size_t *ret_count) BOX_MUST_CHECK;
-/* Name, description, default timeout, status. */
+/* Name, description, default timeout, status, warm reuse. */
 int store_server_save(struct store_tx *tx, const PB(Server) * server) BOX_MUST_CHECK;
 int store_server_delete(struct store_tx *tx, const char *id) BOX_MUST_CHECK;
 /* Tools that are enabled and have a live version. */
 int store_server_published(struct store_tx *tx, const char *id, int64_t *ret) BOX_MUST_CHECK;
+/* Has it a secret whose value its tools see? */
+int store_server_reveals(struct store_tx *tx, const char *id, bool *ret) BOX_MUST_CHECK;
 /* Its grant (and then its specs) will be built anew before the next permit. */
 int store_server_forget_grant(struct store_tx *tx, const char *id) BOX_MUST_CHECK;
 int store_server_forget_specs(struct store_tx *tx, const char *id) BOX_MUST_CHECK;
@@ -161,6 +163,23 @@ int store_network_list(struct store_tx *tx, const struct filter *f, PB(NetworkRe
 /* Status, review and private columns. */
 int store_network_save(struct store_tx *tx, const PB(NetworkRequest) * n) BOX_MUST_CHECK;
 int store_network_delete(struct store_tx *tx, const char *id) BOX_MUST_CHECK;
+int store_module_create(struct store_tx *tx, const PB(ModuleRequest) * m) BOX_MUST_CHECK;
+int store_module_get(struct store_tx *tx, const char *id, bool lock,
+		     PB(ModuleRequest) * *ret) BOX_MUST_CHECK;
+/* What a tool's new request is judged by: all approved rows, and all of its own. */
+int store_module_judged(struct store_tx *tx, const char *tool_id, PB(ModuleRequest) * **ret,
+			size_t *ret_count) BOX_MUST_CHECK;
+/* Those that administrators added; locked. */
+int store_module_own(struct store_tx *tx, PB(ModuleRequest) * **ret,
+		     size_t *ret_count) BOX_MUST_CHECK;
+int store_module_list(struct store_tx *tx, const struct filter *f, PB(ModuleRequest) * **ret,
+		      size_t *ret_count, int64_t *ret_total) BOX_MUST_CHECK;
+/* Status and review. */
+int store_module_save(struct store_tx *tx, const PB(ModuleRequest) * m) BOX_MUST_CHECK;
+int store_module_delete(struct store_tx *tx, const char *id) BOX_MUST_CHECK;
+/* Every tool's spec will be built anew before its next permit; and: no permit is good any more. */
+int store_specs_forget(struct store_tx *tx) BOX_MUST_CHECK;
+int store_permits_revoke_all(struct store_tx *tx) BOX_MUST_CHECK;
 int store_tool_modules(struct store_tx *tx, const char *tool_id, PB(ModuleRequestBrief) * **ret,
 		       size_t *ret_count) BOX_MUST_CHECK;
 int store_tool_network(struct store_tx *tx, const char *tool_id, PB(NetworkRequestBrief) * **ret,
@@ -239,10 +258,25 @@ int store_origin_lock(struct store_tx *tx, const char *origin,
 		      uint64_t *ret_last_no) BOX_MUST_CHECK;
 int store_origin_save(struct store_tx *tx, const char *origin, uint64_t last_no) BOX_MUST_CHECK;
 int store_batch_new(struct store_tx *tx, uint64_t *ret) BOX_MUST_CHECK;
-int store_call_started(struct store_tx *tx, uint64_t batch,
-		       const ROW(ExecutionRow) * e) BOX_MUST_CHECK;
-int store_call_ended(struct store_tx *tx, uint64_t batch,
-		     const ROW(ExecutionRow) * e) BOX_MUST_CHECK;
+/*
+ * In one statement each, at most one row of a call.  whole: start and end in one row.  Returns how many rows were really
+ * written: fewer than `count` when some were there already (an end that is written down is never changed).
+ */
+int64_t store_calls_started(struct store_tx *tx, uint64_t batch, ROW(ExecutionRow) *const *rows,
+			    size_t count) BOX_MUST_CHECK;
+int64_t store_calls_ended(struct store_tx *tx, uint64_t batch, ROW(ExecutionRow) *const *rows,
+			  size_t count) BOX_MUST_CHECK;
+int64_t store_calls_whole(struct store_tx *tx, uint64_t batch, ROW(ExecutionRow) *const *rows,
+			  size_t count) BOX_MUST_CHECK;
+/* One at a time counts incidents, until the end of the transaction. */
+int store_incidents_lock(struct store_tx *tx) BOX_MUST_CHECK;
+/* A fresh one when there is none. */
+int store_incident_get(struct store_tx *tx, const char *tool_id, const char *topic,
+		       ROW(IncidentRow) * *ret) BOX_MUST_CHECK;
+int store_incident_save(struct store_tx *tx, const ROW(IncidentRow) * row) BOX_MUST_CHECK;
+/* Those with something pending that began before. */
+int store_incidents_over(struct store_tx *tx, int64_t before_unix_ms, ROW(IncidentRow) * **ret,
+			 size_t *ret_count) BOX_MUST_CHECK;
 int store_egress_add(struct store_tx *tx, uint64_t batch, const ROW(EgressRow) * e) BOX_MUST_CHECK;
 /* What of a batch is still there, by record number. */
 int store_batch_starts(struct store_tx *tx, uint64_t batch, ROW(ExecutionRow) * **ret,

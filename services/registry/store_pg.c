@@ -28,7 +28,8 @@ enum {
 /* Microseconds from 1970 to PostgreSQL's epoch, 2000-01-01. */
 #define PG_EPOCH_US INT64_C(946684800000000)
 
-enum { TEXTS_MAX_BYTES = 1024 * 1024, PARAMS_MAX = 32 };
+/* A frame of the bus holds what such arrays are made of; escaping doubles it at most. */
+enum { TEXTS_MAX_BYTES = 64 * 1024 * 1024, PARAMS_MAX = 32 };
 
 struct store {
 	char *url;
@@ -302,15 +303,34 @@ static char *texts_literal(struct store_tx *tx, char *const *items, size_t count
 	for (size_t i = 0; i < count; i++) {
 		buf_add_str(&b, i ? ",\"" : "\"");
 		for (const char *c = items[i]; *c; c++) {
-			if (*c == '"' || *c == '\\')
-				buf_add_char(&b, '\\');
+			size_t plain = strcspn(c, "\"\\");
+
+			buf_add(&b, c, plain);
+			c += plain;
+			if (!*c)
+				break;
+			buf_add_char(&b, '\\');
 			buf_add_char(&b, *c);
 		}
 		buf_add_char(&b, '"');
 	}
 	buf_add_char(&b, '}');
-	text = arena_str(tx->arena, b.is_over ? "" : buf_str(&b));
+	if (b.is_over)
+		box_bug("an array over %d bytes", TEXTS_MAX_BYTES);
+	text = arena_str(tx->arena, buf_str(&b));
 	buf_done(&b);
+	return text;
+}
+
+static char *ints_literal(struct store_tx *tx, const int64_t *items, size_t count)
+{
+	char *text = arena_alloc(tx->arena, count * 21 + 3); /* sign, 19 digits, comma */
+	char *at = text;
+
+	*at++ = '{';
+	for (size_t i = 0; i < count; i++)
+		at += sprintf(at, i ? ",%" PRId64 : "%" PRId64, items[i]);
+	*at = '}';
 	return text;
 }
 
@@ -343,6 +363,9 @@ static void bind_one(struct store_tx *tx, struct bound *b, size_t i, const struc
 		break;
 	case PARAM_TEXTS:
 		b->values[i] = texts_literal(tx, p->v.texts.items, p->v.texts.count);
+		break;
+	case PARAM_INTS:
+		b->values[i] = ints_literal(tx, p->v.ints.items, p->v.ints.count);
 		break;
 	}
 }

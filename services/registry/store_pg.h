@@ -12,7 +12,15 @@
 #include "store.h"
 
 struct param {
-	enum { PARAM_NULL, PARAM_TEXT, PARAM_INT, PARAM_BOOL, PARAM_BYTES, PARAM_TEXTS } kind;
+	enum {
+		PARAM_NULL,
+		PARAM_TEXT,
+		PARAM_INT,
+		PARAM_BOOL,
+		PARAM_BYTES,
+		PARAM_TEXTS,
+		PARAM_INTS
+	} kind;
 	union {
 		const char *text;
 		int64_t n;
@@ -24,6 +32,10 @@ struct param {
 			char *const *items;
 			size_t count;
 		} texts;
+		struct {
+			const int64_t *items;
+			size_t count;
+		} ints;
 	} v;
 };
 #define P_NULL        ((struct param){ .kind = PARAM_NULL })
@@ -32,6 +44,7 @@ struct param {
 #define P_BOOL(b)     ((struct param){ .kind = PARAM_BOOL, .v.n = (b) })
 #define P_BYTES(d, l) ((struct param){ .kind = PARAM_BYTES, .v.bytes = { (d), (l) } })
 #define P_TEXTS(a, c) ((struct param){ .kind = PARAM_TEXTS, .v.texts = { (a), (c) } })
+#define P_INTS(a, c)  ((struct param){ .kind = PARAM_INTS, .v.ints = { (a), (c) } })
 /* bytes of a message; empty is SQL NULL */
 #define P_PB(b) ((b).len ? P_BYTES((b).data, (b).len) : P_NULL)
 /* JSON or other text that lies in a bytes field; empty is SQL NULL */
@@ -42,6 +55,14 @@ struct param {
 
 /* In SQL: a parameter of ms since 1970 as timestamptz. */
 #define SQL_MS(param) "('epoch'::timestamptz + (" param ")::bigint * interval '1 millisecond')"
+
+/* Search is a plain substring, whatever signs it holds; parameter 1 is pg_search_text(). */
+#define SQL_FOUND(column)      "position(lower($1) IN lower(" column ")) > 0"
+#define SQL_BYTES_TEXT(column) "convert_from(coalesce(" column ", ''), 'UTF8')"
+static inline const char *pg_search_text(struct store_tx *tx, const struct filter *f)
+{
+	return arena_dup(store_arena(tx), f->search.data, f->search.len);
+}
 
 /* Number of rows touched, or a negative code. */
 int64_t pg_run(struct store_tx *tx, const char *sql, const struct param *params, size_t count);

@@ -31,10 +31,6 @@ int store_decisions_undo(struct store_tx *tx, const char *tool_id)
 	return n < 0 ? (int)n : 0;
 }
 
-/* Search is a plain substring, whatever signs it holds. */
-#define SQL_FOUND(column)      "position(lower($1) IN lower(" column ")) > 0"
-#define SQL_BYTES_TEXT(column) "convert_from(coalesce(" column ", ''), 'UTF8')"
-
 #define SQL_APPROVALS                                                                 \
 	" FROM tools t JOIN servers s ON s.id = t.server_id"                          \
 	" JOIN tool_versions v ON v.tool_id = t.id AND v.version = t.current_version" \
@@ -42,15 +38,10 @@ int store_decisions_undo(struct store_tx *tx, const char *tool_id)
 	" OR " SQL_FOUND("t.name") " OR " SQL_FOUND("s.name") " OR " SQL_FOUND(       \
 		SQL_BYTES_TEXT("v.description")) ")"
 
-static const char *search_text(struct store_tx *tx, const struct filter *f)
-{
-	return arena_dup(store_arena(tx), f->search.data, f->search.len);
-}
-
 int store_approval_list(struct store_tx *tx, const struct filter *f, PB(ToolApproval) * **ret,
 			size_t *ret_count, int64_t *ret_total)
 {
-	const char *search = search_text(tx, f);
+	const char *search = pg_search_text(tx, f);
 	int r = pg_number(tx, ret_total, "SELECT count(*)" SQL_APPROVALS,
 			  PARAMS(P_TEXT(search), P_TEXT(f->status)));
 
@@ -64,7 +55,8 @@ int store_approval_list(struct store_tx *tx, const struct filter *f, PB(ToolAppr
 		" t.approval_requested_at AS approval_requested_at_unix_ms,"
 		" t.approved_at AS approved_at_unix_ms, t.approved_by, t.rejection_reason,"
 		" t.current_version, t.live_version, v.content_hash, t.published_name,"
-		" v.input_schema AS input_schema_json, t.revision,"
+		" v.input_schema AS input_schema_json, t.revision, v.limits AS limits_json,"
+		" coalesce(v.timeout_ms, s.default_timeout_ms) AS timeout_ms, s.warm_reuse,"
 		" (SELECT array_agg(DISTINCT n.host || coalesce(':' || n.port, '')"
 		"   || CASE WHEN n.private_requested THEN '+private' ELSE '' END)"
 		"  FROM network_requests n WHERE n.tool_id = t.id AND n.status <> 'rejected')"
@@ -175,7 +167,7 @@ int store_network_same(struct store_tx *tx, const char *server_id, const char *h
 int store_network_list(struct store_tx *tx, const struct filter *f, PB(NetworkRequest) * **ret,
 		       size_t *ret_count, int64_t *ret_total)
 {
-	const char *search = search_text(tx, f);
+	const char *search = pg_search_text(tx, f);
 	int r = pg_number(tx, ret_total, "SELECT count(*)" SQL_NETWORK_FILTER,
 			  PARAMS(P_TEXT(search), P_TEXT(f->status)));
 

@@ -8,8 +8,10 @@ int store_spec_row(struct store_tx *tx, const char *tool_id, uint32_t version, R
 		"SELECT s.id AS server_id, s.name AS server_name, t.id AS tool_id, v.name AS "
 		"tool_name,"
 		" v.version, v.python_code, v.input_schema, v.output_schema,"
-		" coalesce(v.timeout_ms, s.default_timeout_ms) AS timeout_ms, v.limits, "
-		"s.warm_reuse"
+		" coalesce(v.timeout_ms, s.default_timeout_ms) AS timeout_ms, v.limits,"
+		/* A process that outlives its call would keep a revealed secret for the next one. */
+		" s.warm_reuse AND NOT EXISTS (SELECT FROM secrets x WHERE x.server_id = s.id"
+		"  AND x.mode = 'reveal') AS warm_reuse"
 		" FROM tools t JOIN servers s ON s.id = t.server_id"
 		" JOIN tool_versions v ON v.tool_id = t.id WHERE t.id = $1 AND v.version = $2",
 		P_TEXT(tool_id), P_INT(version));

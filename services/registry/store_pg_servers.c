@@ -53,6 +53,7 @@ int store_expire(struct store_tx *tx)
 			 "DELETE FROM requests WHERE at < now() - interval '24 hours';"
 			 "DELETE FROM login_failures WHERE failed_at < now() - interval '1 hour';"
 			 "DELETE FROM sessions WHERE refresh_until < now();"
+			 "DELETE FROM incidents WHERE pending = 0 AND since < now() - interval '1 hour';"
 			 "DELETE FROM permits WHERE not_after < now() - interval '1 hour';"
 			 "DELETE FROM blobs b WHERE created_at < now() - interval '1 hour'"
 			 " AND NOT EXISTS (SELECT FROM permits p WHERE p.spec_hash = b.hash OR "
@@ -72,10 +73,11 @@ int store_server_create(struct store_tx *tx, const PB(Server) * s)
 				  s->owner_opt_case ? P_TEXT(s->owner) : P_NULL));
 }
 
-#define SQL_SERVER                                                                 \
-	"SELECT id, name, description, status, default_timeout_ms, created_at AS " \
-	"created_at_unix_ms,"                                                      \
-	" updated_at AS updated_at_unix_ms, revision, owner FROM servers WHERE id = $1"
+#define SQL_SERVER                                                                                \
+	"SELECT id, name, description, status, default_timeout_ms, created_at AS "                \
+	"created_at_unix_ms,"                                                                     \
+	" updated_at AS updated_at_unix_ms, revision, owner, warm_reuse FROM servers WHERE id = " \
+	"$1"
 
 int store_server_get(struct store_tx *tx, const char *id, bool lock, PB(Server) * *ret)
 {
@@ -141,9 +143,10 @@ int store_server_save(struct store_tx *tx, const PB(Server) * s)
 	return pg_touched(
 		pg_exec(tx,
 			"UPDATE servers SET name = $2, description = $3, default_timeout_ms = $4,"
-			" status = $5, revision = revision + 1, updated_at = now() WHERE id = $1",
+			" status = $5, warm_reuse = $6, revision = revision + 1, updated_at = now()"
+			" WHERE id = $1",
 			P_TEXT(s->id), P_TEXT(s->name), P_PB(s->description),
-			P_INT(s->default_timeout_ms), P_TEXT(s->status)));
+			P_INT(s->default_timeout_ms), P_TEXT(s->status), P_BOOL(s->warm_reuse)));
 }
 
 int store_server_delete(struct store_tx *tx, const char *id)
@@ -157,6 +160,18 @@ int store_server_published(struct store_tx *tx, const char *id, int64_t *ret)
 			 "SELECT count(*) FROM tools WHERE server_id = $1 AND enabled"
 			 " AND live_version IS NOT NULL",
 			 PARAMS(P_TEXT(id)));
+}
+
+int store_server_reveals(struct store_tx *tx, const char *id, bool *ret)
+{
+	int64_t n;
+	int r = pg_number(tx, &n,
+			  "SELECT count(*) FROM secrets WHERE server_id = $1 AND mode = 'reveal'",
+			  PARAMS(P_TEXT(id)));
+
+	if (r == 0)
+		*ret = n > 0;
+	return r;
 }
 
 int store_server_forget_grant(struct store_tx *tx, const char *id)

@@ -31,6 +31,31 @@ static int resolve(struct work *w, const char **id, struct err *err)
 	return 0;
 }
 
+static ProtobufCBinaryData take_buf(struct work *w, struct buf *b)
+{
+	ProtobufCBinaryData ret = pb_bytes(arena_dup(&w->arena, b->data, b->len), b->len);
+
+	buf_done(b);
+	return ret;
+}
+
+ProtobufCBinaryData tool_limits_shown(struct work *w, ProtobufCBinaryData set)
+{
+	struct buf b = BUF_INIT(LIMITS_TEXT_MAX);
+
+	limits_show(set, &b);
+	return take_buf(w, &b);
+}
+
+static ProtobufCBinaryData merged_limits(struct work *w, ProtobufCBinaryData old,
+					 ProtobufCBinaryData given)
+{
+	struct buf b = BUF_INIT(LIMITS_TEXT_MAX);
+
+	limits_merge(old, given, &b);
+	return take_buf(w, &b);
+}
+
 int tool_load(struct work *w, const char *id, bool lock, PB(Tool) * *ret, struct err *err)
 {
 	int r = resolve(w, &id, err);
@@ -40,7 +65,10 @@ int tool_load(struct work *w, const char *id, bool lock, PB(Tool) * *ret, struct
 	w->object_kind = "tool";
 	w->object_id = arena_str(&w->arena, id);
 	r = store_tool_get(w->tx, id, lock, ret);
-	return r < 0 ? work_missing(err, r, "tool", id) : 0;
+	if (r < 0)
+		return work_missing(err, r, "tool", id);
+	(*ret)->limits_json = tool_limits_shown(w, (*ret)->limits_json);
+	return 0;
 }
 
 /* ---- versions ------------------------------------------------------------------------------------ */
@@ -152,7 +180,7 @@ static void version_from_create(struct work *w, const PB(CreateToolRequest) * in
 	v->description = first_of(in->description, w->inspected->description);
 	v->title = in->title;
 	v->timeout_ms = in->timeout_ms_opt_case ? in->timeout_ms : 0;
-	v->limits = in->limits_json;
+	v->limits = merged_limits(w, (ProtobufCBinaryData){ 0 }, in->limits_json);
 	v->python_code = in->python_code;
 	v->input_schema = first_of(in->input_schema_json, w->inspected->input_schema_json);
 	v->output_schema = first_of(in->output_schema_json, w->inspected->output_schema_json);
@@ -302,7 +330,7 @@ static void apply_update(struct work *w, const PB(UpdateToolRequest) * in, ROW(V
 		note(c, "timeout_ms");
 	}
 	if (in->limits_json.len)
-		take(c, "limits", &v->limits, in->limits_json);
+		take(c, "limits", &v->limits, merged_limits(w, v->limits, in->limits_json));
 	if (in->input_schema_json.len)
 		take(c, "input_schema", &v->input_schema, in->input_schema_json);
 	if (in->output_schema_json.len)
@@ -462,10 +490,7 @@ int tool_list(struct work *w, const void *message, struct err *err)
 		return r;
 	reply.server_id = server->id;
 	reply.server_name = server->name;
-	reply.total = (uint32_t)total;
-	reply.page = page.number;
-	reply.page_size = page.size;
-	reply.pages = work_pages(total, page);
+	WORK_FILL_PAGE(&reply, page, total);
 	work_answer(w, &reply.base);
 	return 0;
 }

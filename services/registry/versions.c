@@ -51,6 +51,7 @@ int version_get(struct work *w, const void *message, struct err *err)
 	r = store_version_show(w->tx, t->id, in->version, &reply.version);
 	if (r < 0)
 		return missing(err, r, t, in->version);
+	reply.version->limits_json = tool_limits_shown(w, reply.version->limits_json);
 	work_answer(w, &reply.base);
 	return 0;
 }
@@ -159,6 +160,8 @@ int version_compare(struct work *w, const void *message, struct err *err)
 	r = store_version_get(w->tx, t->id, in->to_version, &to);
 	if (r < 0)
 		return missing(err, r, t, in->to_version);
+	from->limits = tool_limits_shown(w, from->limits);
+	to->limits = tool_limits_shown(w, to->limits);
 	reply.from_version = in->from_version;
 	reply.to_version = in->to_version;
 	compare(w, from, to, &reply);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "canon.h"
+#include "checks.h"
 #include "clock.h"
 #include "id.h"
 #include "json.h"
@@ -619,6 +620,28 @@ struct page work_page(uint32_t number, uint32_t size, uint32_t default_size)
 uint32_t work_pages(int64_t total, struct page page)
 {
 	return (uint32_t)((total + page.size - 1) / page.size);
+}
+
+const struct work_statuses work_requests = { { "pending", "approved", "rejected", "all" },
+					     "pending, approved, rejected or all" };
+
+static bool is_status(const struct work_statuses *statuses, const char *status)
+{
+	for (const char *const *name = statuses->names; *name; name++)
+		if (strcmp(*name, status) == 0)
+			return true;
+	return false;
+}
+
+int work_filter(struct filter *f, const struct work_statuses *statuses, ProtobufCBinaryData search,
+		const char *status, struct err *err)
+{
+	f->search = work_bytes(search);
+	f->status = status[0] ? status : statuses->names[0];
+	if (!is_status(statuses, f->status))
+		return err_set_field(err, ERR_INVALID, "status", statuses->text,
+				     "there is no status '%s'", status);
+	return check_text("search", search, 255, err);
 }
 
 struct bytes work_bytes(ProtobufCBinaryData b)

@@ -104,6 +104,23 @@ int work_stale(struct err *err, const char *field, const char *text,
 /* Clamp page numbers; pages: rounded up. */
 struct page work_page(uint32_t number, uint32_t size, uint32_t default_size);
 uint32_t work_pages(int64_t total, struct page page);
+/* The four fields that every paged reply ends with. */
+#define WORK_FILL_PAGE(reply, at, all)                    \
+	do {                                              \
+		(reply)->total = (uint32_t)(all);         \
+		(reply)->page = (at).number;              \
+		(reply)->page_size = (at).size;           \
+		(reply)->pages = work_pages((all), (at)); \
+	} while (0)
+/* Which statuses a list can be narrowed to; the first one unless another is given. */
+struct work_statuses {
+	const char *names[6]; /* ends with NULL */
+	const char *text;     /* for people */
+};
+extern const struct work_statuses work_requests; /* of hosts and modules */
+/* Sets search and status, borrowed from the message, when they can be. */
+int work_filter(struct filter *f, const struct work_statuses *statuses, ProtobufCBinaryData search,
+		const char *status, struct err *err) BOX_MUST_CHECK;
 struct bytes work_bytes(ProtobufCBinaryData b);
 /* Text of a bytes field, in the arena. */
 const char *work_text(struct work *w, ProtobufCBinaryData b);

@@ -26,10 +26,16 @@ REVIEW = {
     "LIST_NETWORK_REQUESTS": {"pages": 1, "total": 1, "items": [
         {"id": REQUEST, "tool_id": TOOL, "tool_name": "service_status", "server_name": "news",
          "host": "status.example.com", "status": "pending", "justification": "to see"}]},
+    "LIST_MODULE_REQUESTS": {"pages": 1, "total": 1, "items": [
+        {"id": REQUEST, "tool_id": TOOL, "tool_name": "service_status", "server_name": "news", "module_name": "numpy",
+         "status": "pending", "justification": "to count"}]},
     "LIST_SERVERS": {"pages": 1, "total": 1, "servers": [{"id": SERVER, "name": "news", "tool_count": 1}]},
     "LIST_TOOLS": {"pages": 1, "total": 1, "tools": [{"id": TOOL, "name": "service_status", "enabled": True}]},
     "DECIDE_TOOL": {"success": True, "message": "version 2 is live", "tool_id": TOOL, "status": "approved"},
     "DECIDE_NETWORK": {"request": {"id": REQUEST, "status": "approved"}},
+    "DECIDE_MODULE": {"request": {"id": REQUEST, "module_name": "numpy", "server_name": "news",
+                                  "tool_name": "service_status", "status": "approved"}},
+    "REVOKE_MODULE": {"request": {"id": REQUEST, "module_name": "numpy", "status": "pending"}},
     "LOGIN": {"access_token": "good-token", "refresh_token": "refresh-1", "token_type": "bearer", "expires_in": 900},
     "REFRESH": {"access_token": "good-token", "refresh_token": "refresh-2", "token_type": "bearer", "expires_in": 900},
 }
@@ -192,6 +198,27 @@ def test_show_has_all_that_a_reviewer_needs(ctl):
     assert "    1  async def main():" in text
 
 
+def test_show_has_limits_timeout_and_what_processes_are_for(ctl, registry):
+    limits = {"memory_mb": 64, "threads": 4}
+    for server, tool, timeout, processes in (
+            ({"default_timeout_ms": 9000}, {}, "9000", "a fresh one for each call"),
+            ({"default_timeout_ms": 9000, "warm_reuse": True}, {"timeout_ms": 1500}, "1500", "one serves many calls")):
+        registry.answers({**REVIEW, "GET_SERVER": {"server": {**REVIEW["GET_SERVER"]["server"], **server}},
+                          "GET_TOOL": {"tool": {**REVIEW["GET_TOOL"]["tool"], "limits": limits, **tool}}})
+        lines = {line.strip() for line in ctl("show", TOOL).stdout.splitlines()}
+        shown = {name: next(line for line in lines if line.startswith(name)) for name in ("timeout, ms", "limits", "processes")}
+        assert shown["timeout, ms"].split()[-1] == timeout and processes in shown["processes"]
+        assert json.loads(shown["limits"].removeprefix("limits")) == limits
+
+
+@pytest.mark.parametrize("word", ["on", "off"])
+def test_warm_reuse_is_switched_by_the_servers_name(ctl, registry, word):
+    registry.answers({**REVIEW, "SET_WARM_REUSE": {"server": {"id": SERVER, "name": "news", "warm_reuse": word == "on"}}})
+    answer = ctl("warm-reuse", word, "news")
+    assert answer.returncode == 0 and answer.stdout.startswith("news: "), answer
+    assert question(registry, "SET_WARM_REUSE")["request"] == {"server_id": SERVER, "warm_reuse": word == "on", "revision": None}
+
+
 def test_foreign_text_reaches_the_terminal_escaped(ctl):
     for answer in (ctl("show", TOOL), ctl("show", TOOL, "--json")):
         assert answer.returncode == 0
@@ -279,6 +306,20 @@ def test_host_request_is_approved_by_its_id(ctl, registry):
     assert ctl("approve", f"host:{REQUEST}", "--allow-private").returncode == 0
     asked = question(registry, "DECIDE_NETWORK")["request"]
     assert (asked["request_id"], asked["action"], asked["allow_private"]) == (REQUEST, "approve", True)
+
+
+def test_module_request_is_listed_shown_and_decided_by_its_id(ctl, registry):
+    assert f"module:{REQUEST}" in ctl("pending").stdout
+    assert [m["module_name"] for m in json.loads(ctl("pending", "--json").stdout)["modules"]] == ["numpy"]
+    assert "numpy" in ctl("show", f"module:{REQUEST}").stdout
+    answer = ctl("approve", f"module:{REQUEST}")
+    assert answer.stdout == f"Approved module:{REQUEST}. The request of news/service_status for numpy is approved.\n"
+    asked = question(registry, "DECIDE_MODULE")["request"]
+    assert (asked["request_id"], asked["action"]) == (REQUEST, "approve")
+    assert ctl("reject", f"module:{REQUEST}", "--reason", "too large").returncode == 0
+    assert question(registry, "DECIDE_MODULE")["request"]["reason"] == "too large"
+    assert ctl("revoke", f"module:{REQUEST}").returncode == 0
+    assert question(registry, "REVOKE_MODULE")["request"]["request_id"] == REQUEST
 
 
 def test_reject_carries_the_reason(ctl, registry):

@@ -380,7 +380,7 @@ def test_tools_are_sorted_and_management_comes_last(shared):
     names = [t["name"] for t in answer["result"]["tools"]]
     user = [n for n in names if not n.startswith("mcpbox_")]
     assert user == sorted(["echo", "again", "region", "listed", "short"])
-    assert len(names) == len(user) + 15 and names[:len(user)] == user
+    assert len(names) == len(user) + len(MANAGEMENT) and names[:len(user)] == user
     assert all(t["description"] and t["inputSchema"]["type"] == "object" for t in answer["result"]["tools"])
     assert "nextCursor" not in answer["result"] and answer["result"]["resultType"] == "complete"
 
@@ -642,7 +642,7 @@ def test_management_result_is_text_and_structure(shared):
     ("create_tool", {"server_id": "s1", "name": "x"}, ["python_code"]),
     ("validate_code", {"code": "def ("}, ["line 1: invalid syntax"]),
     ("test_code", {"tool_id": "draft"}, ["draft", "approval"]),
-    ("test_code", {"tool_id": "t-echo", "arguments": []}, ["arguments must be an object"]),
+    ("test_code", {"tool_id": "t-echo", "arguments": []}, ["'arguments' must be an object"]),
 ])
 def test_management_failures_are_results_that_say_why(shared, name, arguments, words):
     result = shared.call(f"mcpbox_{name}", arguments)
@@ -663,6 +663,52 @@ def test_management_schemas_name_only_what_the_message_has(shared):
         assert "unknown" not in result["content"][0]["text"], result
 
 
+MANAGEMENT = set("""list_servers get_server create_server delete_server start_server stop_server list_tools get_tool
+    create_tool update_tool delete_tool validate_code test_code list_tool_versions rollback_tool request_publish
+    get_server_modules request_module request_network_access get_tool_status list_pending_requests""".split())
+SHAPES = {"string": str, "integer": int, "boolean": bool, "object": dict, "array": list, "null": type(None)}
+
+
+def conforms(schema, value):
+    """What our output schemas use of JSON Schema."""
+    if "type" not in schema:
+        return True
+    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    if not any(type(value) is SHAPES[kind] for kind in kinds):
+        return False
+    if isinstance(value, list):
+        return all(conforms(schema["items"], item) for item in value)
+    if isinstance(value, dict):
+        return set(schema["required"]) == set(value) and all(conforms(schema["properties"][k], v)
+                                                             for k, v in value.items())
+    return True
+
+
+def test_management_tools_are_those_of_the_contract_with_title_hints_and_output_schema(shared):
+    listed = {t["name"]: t for t in shared.modern("tools/list")[1]["result"]["tools"] if t["name"].startswith("mcpbox_")}
+    assert set(listed) == {f"mcpbox_{name}" for name in MANAGEMENT}
+    for tool in listed.values():
+        assert tool["title"] and tool["description"] and tool["outputSchema"]["type"] == "object"
+        hints = tool["annotations"]
+        assert set(hints) == {"readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"}
+        assert not hints["readOnlyHint"] or (hints["idempotentHint"] and not hints["destructiveHint"])
+    assert listed["mcpbox_delete_tool"]["annotations"]["destructiveHint"]
+
+
+def test_management_results_have_the_shape_that_their_output_schema_tells(own):
+    values = {"string": "s1", "integer": 1, "boolean": True, "object": {}, "array": ["x"]}
+    seen = 0
+    for listed in own.modern("tools/list")[1]["result"]["tools"]:
+        if not listed["name"].startswith("mcpbox_") or listed["name"] == "mcpbox_test_code":
+            continue
+        result = own.call(listed["name"], {k: "t-echo" if k == "tool_id" else values[p["type"]]
+                                              for k, p in listed["inputSchema"]["properties"].items()})
+        if not result.get("isError"):
+            assert conforms(listed["outputSchema"], result["structuredContent"]), result
+            seen += 1
+    assert seen == len(MANAGEMENT) - 2, "all but test_code, which has a test of its own, and validate_code: 's1' is none"
+
+
 def test_management_arguments_arrive_as_the_message(shared):
     since = len(shared.registry.facts)
     shared.call("mcpbox_create_tool", {"server_id": "s1", "name": "x", "python_code": "def main(): pass",
@@ -675,6 +721,8 @@ def test_test_code_runs_like_a_call_and_is_recorded_as_test(shared):
     since = len(shared.registry.facts)
     result = shared.call("mcpbox_test_code", {"tool_id": "t-echo", "arguments": {"a": 1}})
     assert result["structuredContent"] == {"success": True, "result": {"a": 1}, "stdout": "printed\n"}
+    listed = {t["name"]: t for t in shared.modern("tools/list")[1]["result"]["tools"]}
+    assert conforms(listed["mcpbox_test_code"]["outputSchema"], result["structuredContent"])
     result = shared.call("mcpbox_test_code", {"tool_id": "t-echo", "arguments": {"do": "error"}})
     assert result["isError"] is True and "ValueError: bad city" in result["content"][0]["text"]
     record = shared.registry.wait_for(lambda f: "record" in f, since)["record"]

@@ -386,6 +386,63 @@ def test_deciding_a_host_changes_the_grant_and_not_the_tool(staffed):
     assert r.sql("SELECT count(*) FROM permits WHERE revoked_at IS NULL") == "1", "wider permits end with the host"
 
 
+def test_warm_reuse_is_an_administrators_decision_and_part_of_the_spec(staffed):
+    r = staffed
+    server_id, tool_id = make_live(r)
+    before = published(r)["service_status"]
+    assert r.llm("GET_SERVER", server_id=server_id)["server"]["warm_reuse"] is False
+    for refused in (lambda: r.llm("SET_WARM_REUSE", server_id=server_id, warm_reuse=True),
+                    lambda: r.stranger("SET_WARM_REUSE", server_id=server_id, warm_reuse=True)):
+        with pytest.raises(Refused):
+            refused()
+    assert published(r)["service_status"]["spec_hash"] == before["spec_hash"]
+    server = r.admin("SET_WARM_REUSE", server_id=server_id, warm_reuse=True)["server"]
+    after = published(r)["service_status"]
+    assert server["warm_reuse"] and after["spec_hash"] != before["spec_hash"] and after["version"] == before["version"]
+    assert r.llm("GET_TOOL", tool_id=tool_id)["tool"]["approval_status"] == "approved", "no new review"
+    assert r.admin("LIST_TOOL_APPROVALS", status="all")["items"][0]["warm_reuse"] is True
+    assert r.owner("LIST_AUDIT", topics=["server.updated"])["events"][-1]["detail"]["warm_reuse"] is True
+    r.admin("SET_WARM_REUSE", server_id=server_id, warm_reuse=False)
+    assert published(r)["service_status"]["spec_hash"] == before["spec_hash"]
+
+
+def test_a_server_that_reveals_secrets_uses_no_process_twice(staffed):
+    r = staffed
+    server_id, _ = make_live(r)
+    fresh = published(r)["service_status"]["spec_hash"]
+    r.admin("SET_WARM_REUSE", server_id=server_id, warm_reuse=True)
+    r.sql("INSERT INTO secrets (id, server_id, key_name, mode) VALUES (gen_random_uuid(), "
+          f"'{server_id}', 'KEY', 'reveal')")
+    r.sql("UPDATE tools SET live_spec_hash = NULL")
+    assert published(r)["service_status"]["spec_hash"] == fresh, "whatever the server's column says"
+    r.admin("SET_WARM_REUSE", server_id=server_id, warm_reuse=False)
+    with pytest.raises(Refused, match="reveals secrets"):
+        r.admin("SET_WARM_REUSE", server_id=server_id, warm_reuse=True)
+
+
+def test_limits_are_shown_whole_merged_and_part_of_what_is_approved(staffed):
+    r = staffed
+    _, tool_id = make_live(r, limits={"memory_mb": 64})
+    shown = {"memory_mb": 64, "cpu_ms": 60000, "output_kb": 4096, "result_kb": 1024, "files": 128, "threads": 16,
+             "scratch_mb": 16}
+    tool = r.llm("GET_TOOL", tool_id=tool_id)["tool"]
+    assert tool["limits"] == shown
+    r.llm("UPDATE_TOOL", tool_id=tool_id, limits={"threads": 4})
+    changed = r.llm("GET_TOOL", tool_id=tool_id)["tool"]
+    assert changed["limits"] == shown | {"threads": 4}, "only what was named changes"
+    assert changed["content_hash"] != tool["content_hash"] and changed["approval_status"] == "draft"
+    assert "Nothing changed" in r.llm("UPDATE_TOOL", tool_id=tool_id, limits={"threads": 4, "memory_mb": 64})["message"]
+    r.llm("REQUEST_PUBLISH", tool_id=tool_id)
+    pending = r.admin("LIST_TOOL_APPROVALS")["items"][0]
+    assert (pending["limits"], pending["timeout_ms"]) == (shown | {"threads": 4}, 30000)
+    difference = r.llm("COMPARE_TOOL_VERSIONS", tool_id=tool_id, from_version=1, to_version=2)["differences"][0]
+    assert difference == {"field": "limits", "old_value": shown, "new_value": shown | {"threads": 4}}
+    for bad, text in ((dict(memory_mb=1 << 20), "memory_mb must be from 16 to 1024"), (dict(speed=1), "no limit 'speed'"),
+                      (dict(files="many"), "files must be from"), (dict(threads=0), "threads must be from 1 to 64")):
+        with pytest.raises(Refused, match=text):
+            r.llm("UPDATE_TOOL", tool_id=tool_id, limits=bad)
+
+
 # ---- requests that come twice --------------------------------------------------------------------
 
 
@@ -500,6 +557,84 @@ def test_records_are_taken_exactly_once(registry):
         ship(5, 7)
     with pytest.raises(Refused, match="kind"):
         r.ask("egress", "SYSTEM", "SHIP_RECORDS", {"origin": "egress-1", "records": [call(1)]})
+
+
+def incidents(registry, topic):
+    return [(e["outcome"], e["detail"]) for e in registry.owner("LIST_AUDIT", limit=500, topics=[topic])["events"]]
+
+
+EXCESS = {"limit": "memory_mb", "allowed": 64, "used": 61}
+REFUSED = [{"kind": "import", "name": "subprocess", "line": 3, "count": 2}, {"kind": "host", "name": "a.example:443", "count": 1}]
+
+
+def test_what_a_call_ran_into_is_in_the_audit_exactly_once(registry):
+    r = registry
+    records = [call(1), call(2, outcome="memory", error="memory limit 64 MiB exceeded", excess=EXCESS, refused=REFUSED)]
+    for _ in range(2):
+        r.gateway("SHIP_RECORDS", origin="gateway-1", records=records)
+    common = {"tool": "service_status", "version": 1, "call_id": "call-1", "is_test": False, "calls": 1}
+    assert incidents(r, "sandbox.killed") == [("memory", common | EXCESS | {"error": "memory limit 64 MiB exceeded"})]
+    assert incidents(r, "tool.refused") == [("refused", common | {"refused": REFUSED})]
+    assert r.owner("LIST_AUDIT", topics=["tool.refused"])["events"][0]["object_id"] == "t"
+    assert r.owner("VERIFY_AUDIT")["intact"]
+
+
+@pytest.mark.parametrize("outcome", ["ok", "tool_error", "cancelled", "internal", "executor_lost", "not_started", "unknown"])
+def test_no_incident_is_made_of(registry, outcome):
+    registry.gateway("SHIP_RECORDS", origin="gateway-1", records=[call(1), call(2, outcome=outcome, error="e")])
+    assert incidents(registry, "sandbox.killed") == [] and incidents(registry, "tool.refused") == []
+
+
+def test_a_tool_in_a_loop_does_not_flood_the_audit(registry):
+    r = registry
+    for batch in range(4):
+        numbers = range(100 * batch + 1, 100 * batch + 101)
+        r.gateway("SHIP_RECORDS", origin="gateway-1",
+                  records=[call(n, **({} if n % 2 else {"outcome": "cpu", "refused": REFUSED})) for n in numbers])
+    r.gateway("SHIP_RECORDS", origin="gateway-2", records=[call(1, tool_id="other"), call(2, tool_id="other", outcome="cpu") | {"call_id": "x"}])
+    assert [d["calls"] for _, d in incidents(r, "sandbox.killed")] == [1] * 6, "five of the first tool, one of the other"
+    assert len(incidents(r, "tool.refused")) == 5
+    r.sql("UPDATE incidents SET since = since - interval '1 minute'")
+    for _ in range(200):
+        killed = incidents(r, "sandbox.killed")
+        if len(killed) > 6:
+            break
+        threading.Event().wait(0.1)
+    assert (killed[-1][0], killed[-1][1]["calls"], killed[-1][1]["call_id"]) == ("cpu", 195, "call-200")
+    assert sum(d["calls"] for _, d in incidents(r, "sandbox.killed")) == 201
+    assert sum(d["calls"] for _, d in incidents(r, "tool.refused")) == 200
+    assert r.sql("SELECT sum(pending) FROM incidents") == "0"
+    assert r.owner("VERIFY_AUDIT")["intact"]
+
+
+def test_what_was_counted_comes_before_the_next_of_its_kind(registry):
+    r = registry
+    ship = lambda first, count, outcome: r.gateway(
+        "SHIP_RECORDS", origin="gateway-1",
+        records=[call(n, **({} if n % 2 else {"outcome": outcome})) for n in range(first, first + 2 * count)])
+    ship(1, 7, "timeout")
+    r.sql("UPDATE incidents SET since = since - interval '1 minute'")
+    ship(15, 1, "crash")
+    assert [(o, d["calls"]) for o, d in incidents(r, "sandbox.killed")][5:] == [("timeout", 2), ("crash", 1)]
+
+
+@pytest.mark.parametrize("order", [
+    [(1, "start", "a"), (2, "end", "a"), (3, "start", "b"), (4, "end", "b")],
+    [(1, "start", "a"), (2, "start", "b"), (3, "end", "b")],
+    [(1, "end", "a"), (2, "start", "b"), (3, "end", "b")],
+    [(1, "start", "a"), (2, "end", "a"), (3, "end", "a"), (4, "start", "a")],
+    [(1, "end", "a"), (2, "end", "a")],
+], ids=["whole", "an end to come", "a lost start", "both twice", "an end twice"])
+def test_every_shape_of_a_batch_keeps_the_chain(registry, order):
+    """Shipped twice as two origins' batches, so that the second finds all calls there already."""
+    r = registry
+    for origin in ("gateway-1", "gateway-2"):
+        records = [{**call(1 if kind == "start" else 2), "no": no, "call_id": name} for no, kind, name in order]
+        assert r.gateway("SHIP_RECORDS", origin=origin, records=records)["committed_no"] == order[-1][0]
+    assert r.owner("VERIFY_AUDIT")["intact"]
+    calls = {name for _, _, name in order}
+    ended = {name for _, kind, name in order if kind == "end"}
+    assert r.sql("SELECT count(*), count(end_no) FROM executions") == f"{len(calls)}|{len(ended)}"
 
 
 def test_long_output_is_cut_between_signs(registry):
@@ -718,3 +853,130 @@ def test_comparing_nothing_names_the_missing_version(staffed):
     _, tool_id = make_tool(staffed)
     with pytest.raises(Refused, match="from_version is missing"):
         staffed.llm("COMPARE_TOOL_VERSIONS", tool_id=tool_id)
+
+
+# ---- modules -------------------------------------------------------------------------------------
+
+
+def ask_module(r, tool_id, name, **more):
+    return r.llm("REQUEST_MODULE", tool_id=tool_id, module_name=name, justification="it counts", **more)
+
+
+def spec_holds(r, name):
+    """Does the spec that the published tool's permit binds hold that word?"""
+    spec = published(r)["service_status"]["spec_hash"]
+    return r.sql(f"SELECT position('{name}'::bytea IN data) > 0 FROM blobs WHERE hash = decode('{spec}', 'hex')") == "t"
+
+
+def test_an_approved_module_joins_the_specs_of_live_tools_without_a_new_review(staffed):
+    r = staffed
+    _, tool_id = make_live(r)
+    request = ask_module(r, tool_id, " numpy ")
+    assert (request["module_name"], request["status"]) == ("numpy", "pending")
+    assert r.llm("LIST_PENDING_REQUESTS")["summary"]["modules"] == 1
+    assert r.llm("GET_TOOL_STATUS", tool_id=tool_id)["module_requests"][0]["status"] == "pending"
+    assert not spec_holds(r, "numpy")
+    listed = r.admin("LIST_MODULE_REQUESTS")["items"]
+    assert [(m["module_name"], m["tool_name"], m["server_name"], m["source"]) for m in listed] == [
+        ("numpy", "service_status", "news", "llm")]
+    before = published(r)["service_status"]["permit"]
+    decided = r.admin("DECIDE_MODULE", request_id=request["request_id"], action="approve")["request"]
+    assert (decided["status"], decided["reviewed_by"]) == ("approved", "anna")
+    assert spec_holds(r, "numpy") and published(r)["service_status"]["permit"] != before
+    status = r.llm("GET_TOOL_STATUS", tool_id=tool_id)
+    assert (status["approval_status"], status["live_version"]) == ("approved", 1), "no new approval of the code"
+    shown = r.llm("GET_SERVER_MODULES")
+    assert "numpy" in shown["allowed_modules"] and "numpy" not in shown["default_modules"]
+    assert shown["is_custom_config"] and shown["total_allowed"] == len(shown["allowed_modules"])
+    assert shown["allowed_modules"] == sorted(shown["allowed_modules"])
+
+    r.admin("REVOKE_MODULE", request_id=request["request_id"])
+    assert r.sql("SELECT count(*) FROM permits WHERE revoked_at IS NULL") == "0", "what was handed out ends"
+    assert not spec_holds(r, "numpy")
+    assert r.topics()[-3:] == ["module.requested", "module.approved", "module.revoked"]
+
+
+def test_module_requests_keep_their_history(staffed):
+    r = staffed
+    _, tool_id = make_live(r)
+    for bad in ("", "no such", "../x"):
+        with pytest.raises(Refused) as refused:
+            ask_module(r, tool_id, bad)
+        assert (refused.value.code, refused.value.field) == ("invalid", "module_name")
+    with pytest.raises(Refused, match="justification"):
+        r.llm("REQUEST_MODULE", tool_id=tool_id, module_name="numpy")
+    with pytest.raises(Refused, match="'json.decoder' needs no approval"):
+        ask_module(r, tool_id, "json.decoder")
+    one = ask_module(r, tool_id, "scikit-learn")["request_id"]
+    with pytest.raises(Refused, match="already waiting"):
+        ask_module(r, tool_id, "scikit-learn")
+    with pytest.raises(Refused, match="needs a reason"):
+        r.admin("DECIDE_MODULE", request_id=one, action="reject")
+    r.admin("DECIDE_MODULE", request_id=one, action="reject", reason="too large")
+    with pytest.raises(Refused, match="too large.*delete that decision"):
+        ask_module(r, tool_id, "scikit-learn")
+    with pytest.raises(Refused, match="status is rejected"):
+        r.admin("DECIDE_MODULE", request_id=one, action="approve")
+    with pytest.raises(Refused) as refused:
+        r.admin("DELETE_MODULE_REQUEST", request_id=one, revision=99)
+    assert refused.value.code == "stale"
+    assert r.admin("DELETE_MODULE_REQUEST", request_id=one)["status"] == "rejected"
+    two = ask_module(r, tool_id, "scikit-learn")["request_id"]
+    r.admin("DECIDE_MODULE", request_id=two, action="approve")
+    with pytest.raises(Refused, match="covered by the approved module 'scikit-learn'"):
+        ask_module(r, tool_id, "scikit_learn")
+    with pytest.raises(Refused, match="revoke it first"):
+        r.admin("DELETE_MODULE_REQUEST", request_id=two)
+    assert [m["status"] for m in r.admin("LIST_MODULE_REQUESTS", status="all", search="LEARN")["items"]] == ["approved"]
+    with pytest.raises(Refused, match="no status 'odd'"):
+        r.admin("LIST_MODULE_REQUESTS", status="odd")
+
+
+def test_no_gateway_decides_about_modules_and_the_policy_may(staffed):
+    r = staffed
+    _, tool_id = make_live(r)
+    request_id = ask_module(r, tool_id, "numpy")["request_id"]
+    for msg, body in (("DECIDE_MODULE", {"request_id": request_id, "action": "approve"}),
+                      ("REVOKE_MODULE", {"request_id": request_id}), ("DELETE_MODULE_REQUEST", {"request_id": request_id}),
+                      ("UPDATE_MODULES", {"add_modules": ["numpy"]})):
+        with pytest.raises(Refused):
+            r.llm(msg, **body)
+    assert not spec_holds(r, "numpy")
+    r.admin("UPDATE_SECURITY_POLICY", module_approval_mode="auto_approve")
+    assert ask_module(r, tool_id, "pandas")["status"] == "approved"
+    assert spec_holds(r, "pandas") and not spec_holds(r, "numpy")
+
+
+def test_an_administrator_has_a_list_of_modules(staffed):
+    r = staffed
+    make_live(r)
+    defaults = r.admin("GET_MODULES")["default_modules"]
+    changed = r.admin("UPDATE_MODULES", add_modules=["numpy", "a-b"])
+    assert changed["is_custom"] and set(changed["allowed_modules"]) == set(defaults) | {"numpy", "a-b", "a_b", "a"}
+    assert spec_holds(r, "numpy")
+    for body, words in (({"add_modules": ["numpy"]}, "already"), ({"add_modules": ["json"]}, "defaults"),
+                        ({"add_modules": ["a b"]}, "no name of a module"), ({}, "no modules were given"),
+                        ({"remove_modules": ["json"]}, "not among the modules")):
+        with pytest.raises(Refused, match=words):
+            r.admin("UPDATE_MODULES", **body)
+    assert "numpy" not in r.admin("UPDATE_MODULES", remove_modules=["numpy"])["allowed_modules"]
+    assert not spec_holds(r, "numpy")
+    with pytest.raises(Refused, match="added by an administrator"):
+        r.admin("REVOKE_MODULE", request_id=r.admin("LIST_MODULE_REQUESTS", status="approved")["items"][0]["id"])
+    reset = r.admin("UPDATE_MODULES", reset_to_defaults=True)
+    assert (reset["allowed_modules"], reset["is_custom"]) == (defaults, False)
+
+
+def test_a_rejected_host_is_asked_for_again_once_its_decision_is_deleted(staffed):
+    r = staffed
+    _, tool_id = make_tool(r)
+    ask = dict(tool_id=tool_id, host="api.example.com", justification="it asks")
+    request_id = r.llm("REQUEST_NETWORK_ACCESS", **ask)["request_id"]
+    r.admin("DECIDE_NETWORK", request_id=request_id, action="reject", reason="why?")
+    with pytest.raises(Refused, match="delete that decision"):
+        r.llm("REQUEST_NETWORK_ACCESS", **ask)
+    assert r.admin("DELETE_NETWORK_REQUEST", request_id=request_id)["host"] == "api.example.com"
+    request_id = r.llm("REQUEST_NETWORK_ACCESS", **ask)["request_id"]
+    r.admin("DECIDE_NETWORK", request_id=request_id, action="approve")
+    with pytest.raises(Refused, match="revoke it first"):
+        r.admin("DELETE_NETWORK_REQUEST", request_id=request_id)

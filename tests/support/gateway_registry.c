@@ -301,6 +301,11 @@ static int get_server(struct bus_request *rq, struct err *err)
 		rq, "{\"server\":{\"id\":\"s1\",\"name\":\"demo\",\"status\":\"running\"}}", err);
 }
 
+static int get_tool(struct bus_request *rq, struct err *err)
+{
+	return answer_json(rq, "{\"tool\":{\"id\":\"t-echo\",\"name\":\"echo\"}}", err);
+}
+
 static int validate(struct bus_request *rq, struct err *err)
 {
 	const PB(ValidateCodeRequest) *in = (const PB(ValidateCodeRequest) *)rq->in;
@@ -346,6 +351,7 @@ static const struct {
 	{ MSG_SHIP_RECORDS, ship },       { MSG_START_SERVER, start_server },
 	{ MSG_STOP_SERVER, stop_server }, { MSG_GET_SERVER, get_server },
 	{ MSG_VALIDATE_CODE, validate },  { MSG_PREPARE_TEST, prepare_test },
+	{ MSG_GET_TOOL, get_tool },
 };
 
 static struct bus_route routes[128];

@@ -1,6 +1,7 @@
 foreach(file frame window keys permit spool answer)
 	box_unit_test(common ${file})
 endforeach()
+box_unit_test(common doorstep LIBS box_nng)
 
 # The bus over real sockets, its peer in a process of its own.
 add_executable(bus_test_peer ${CMAKE_SOURCE_DIR}/tests/integration/bus/peer.c)

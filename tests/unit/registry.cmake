@@ -1,4 +1,4 @@
-foreach(file hosts rights leases canon checks handlers)
+foreach(file hosts rights leases canon checks handlers module_names incidents)
 	box_unit_test(registry ${file} LIBS registry_parts)
 endforeach()
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
@@ -22,6 +23,7 @@
 #include <nng/protocol/reqrep0/req.h>
 
 #include "bus.h"
+#include "bus_doorstep.h"
 #include "clock.h"
 #include "crypto.h"
 #include "peer_process.h"
@@ -449,16 +451,48 @@ static int raw_end(struct raw *raw)
 	return r;
 }
 
-static void question_frame(struct buf *frame)
+static void seal_question(const struct bus_target *to, struct bus_question *q, struct buf *frame)
 {
 	PB(ListServersRequest) request = MCPBOX__V1__LIST_SERVERS_REQUEST__INIT;
-	struct bus_target to = { .role = ROLE_REGISTRY };
-	struct bus_question q;
 	struct err err = { 0 };
 
-	assert_int_equal(bus_question_seal(t.bus, &to, MSG_LIST_SERVERS, &request.base, NULL, &q,
-					   frame, &err),
-			 0);
+	assert_int_equal(
+		bus_question_seal(t.bus, to, MSG_LIST_SERVERS, &request.base, NULL, q, frame, &err),
+		0);
+}
+
+/* To a registry whose boot id is not known. */
+static void question_frame(struct buf *frame)
+{
+	struct bus_target to = { .role = ROLE_REGISTRY };
+	struct bus_question q;
+
+	seal_question(&to, &q, frame);
+}
+
+/* Asks with an unknown boot id; the answer tells the right one. */
+static struct bus_target learn_target(void)
+{
+	struct bus_target to = { .role = ROLE_REGISTRY };
+	BOX_CLEANUP(msg_freep) ProtobufCMessage *reply = NULL;
+	struct buf frame = BUF_INIT(FRAME_MAX);
+	struct bus_question q;
+	struct err err = { 0 };
+	struct raw raw;
+	nng_msg *m;
+
+	seal_question(&to, &q, &frame);
+	raw_open(&raw);
+	raw_send(&raw, frame.data, frame.len);
+	nng_aio_wait(raw.aio);
+	assert_int_equal(nng_aio_result(raw.aio), 0);
+	m = nng_aio_get_msg(raw.aio);
+	assert_int_equal(
+		bus_question_open(t.bus, &q, nng_msg_body(m), nng_msg_len(m), &reply, &err),
+		-ERR_STALE_PEER);
+	assert_int_equal(raw_end(&raw), 0);
+	buf_done(&frame);
+	return q.to;
 }
 
 /* The peer has seen the bytes when it has counted them; then no answer can be on its way. */
@@ -503,13 +537,15 @@ static void a_header_that_was_changed_is_a_forgery(void **state)
 static void a_replayed_frame_gets_no_answer_and_is_counted(void **state)
 {
 	struct buf frame = BUF_INIT(FRAME_MAX);
+	struct bus_target to = learn_target();
 	struct raw first, second;
+	struct bus_question q;
 
 	(void)state;
-	question_frame(&frame);
+	seal_question(&to, &q, &frame);
 	raw_open(&first);
 	raw_send(&first, frame.data, frame.len);
-	nng_aio_wait(first.aio); /* the boot id is zero: a sealed STALE_PEER comes back */
+	nng_aio_wait(first.aio);
 	assert_int_equal(nng_aio_result(first.aio), 0);
 	raw_open(&second);
 	raw_send(&second, frame.data, frame.len);
@@ -572,6 +608,59 @@ static void connect_and_close(uint16_t port)
 	assert_true(fd >= 0);
 	assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
 	(void)close(fd);
+}
+
+#define STRANGERS 20
+
+/* A connection that is greeted as one of the bus and then says nothing. */
+static int stand_silent(uint16_t port)
+{
+	static const uint8_t greeting[8] = { 0, 'S', 'P', 0, 0, 0x30, 0, 0 };
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+				  .sin_port = htons(port) };
+	uint8_t answer[8];
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	assert_int_equal(send(fd, greeting, sizeof(greeting), MSG_NOSIGNAL), sizeof(greeting));
+	assert_int_equal(recv(fd, answer, sizeof(answer), MSG_WAITALL), sizeof(answer));
+	return fd;
+}
+
+/* Those that are closed by now. */
+static size_t count_closed(const int *fds)
+{
+	size_t closed = 0;
+
+	for (size_t i = 0; i < STRANGERS; i++) {
+		struct pollfd p = { .fd = fds[i], .events = POLLIN };
+
+		closed += poll(&p, 1, 0) == 1;
+	}
+	return closed;
+}
+
+/* Whoever shows no seal holds few connections, and does not keep out who has one. */
+static void strangers_hold_few_connections(void **state)
+{
+	int fds[STRANGERS];
+	uint64_t end_ms;
+	struct err err = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < STRANGERS; i++)
+		fds[i] = stand_silent(peer_process.port);
+	end_ms = clock_mono_ms() + PATIENCE_MS;
+	while (count_closed(fds) < STRANGERS - DOORSTEP_PER_ADDRESS && clock_mono_ms() < end_ms)
+		;
+	assert_int_equal(count_closed(fds), STRANGERS - DOORSTEP_PER_ADDRESS);
+	/* A peer of ours takes the place of one more. */
+	assert_int_equal(list(3, NULL, NULL, &err), 0);
+	assert_int_equal(count_closed(fds), STRANGERS - DOORSTEP_PER_ADDRESS + 1);
+	for (size_t i = 0; i < STRANGERS; i++)
+		(void)close(fds[i]);
 }
 
 /* A client of nng's own that dies the moment it is connected. */
@@ -884,6 +973,7 @@ int main(int argc, char **argv)
 		TEST(a_truncated_frame_gets_no_answer_and_is_counted, with_peer),
 		TEST(another_version_gets_no_answer_and_is_counted, with_peer),
 		TEST(a_message_over_the_ceiling_closes_its_connection, with_peer),
+		TEST(strangers_hold_few_connections, with_peer),
 		TEST(listeners_survive_clients_that_vanish, with_peer),
 		TEST(news_bring_the_status_and_the_time, with_peer),
 		TEST(lost_news_is_asked_for, with_peer),

@@ -210,6 +210,62 @@ static void a_frame_runs_once(void **state)
 	assert_true(bus_refused(t.registry, REFUSED_REPLAY) == 1);
 }
 
+/* A frame of this start of the gateway, counted as another. */
+static void seal_of_start(uint32_t start, enum bus_role from, struct keys *keys)
+{
+	struct frame_header h = { .kind = FRAME_REQUEST,
+				  .msg = MSG_LIST_SERVERS,
+				  .key_generation = 1,
+				  .from = from,
+				  .to = ROLE_REGISTRY,
+				  .counter = 1 };
+
+	memcpy(h.from_boot, &start, sizeof(start));
+	memcpy(h.to_boot, bus_boot_id(t.registry), BOOT_ID_SIZE);
+	buf_clear(&t.frame);
+	assert_int_equal(frame_seal(keys, &h, "", 0, &t.frame), 0);
+}
+
+/* More starts of one role than are remembered: nobody is refused, and what other roles sent stays known. */
+static void a_flood_of_starts_costs_its_own_role_alone(void **state)
+{
+	struct keys *admin_keys = test_keys(ROLE_ADMIN, 1);
+
+	(void)state;
+	seal_of_start(1, ROLE_ADMIN, admin_keys);
+	assert_int_equal(answer(), 0);
+	for (uint32_t start = 1; start <= 5000; start++) {
+		seal_of_start(start, ROLE_GATEWAY, t.gateway_keys);
+		assert_int_equal(answer(), 0);
+	}
+	assert_int_equal(answer(), -ERR_DENIED);
+	seal_of_start(1, ROLE_ADMIN, admin_keys);
+	assert_int_equal(answer(), -ERR_DENIED);
+	assert_true(bus_refused(t.registry, REFUSED_REPLAY) == 2);
+	seal_list(NULL);
+	assert_int_equal(answered(), 0);
+	keys_free(admin_keys);
+}
+
+/* Asking with an unknown boot id again and again is answered and remembered by nobody. */
+static void a_stale_question_may_be_asked_again(void **state)
+{
+	PB(ListServersRequest) request = MCPBOX__V1__LIST_SERVERS_REQUEST__INIT;
+
+	(void)state;
+	seal_message(MSG_LIST_SERVERS, &request.base, NULL, false);
+	for (int i = 0; i < 3; i++) {
+		BOX_CLEANUP(msg_freep) ProtobufCMessage *reply = NULL;
+		struct err err = { 0 };
+
+		assert_int_equal(answer(), 0);
+		assert_int_equal(open_reply(&reply, &err), -ERR_STALE_PEER);
+		memset(t.question.to.boot_id, 0, BOOT_ID_SIZE);
+	}
+	assert_int_equal(t.runs, 0);
+	assert_true(bus_refused(t.registry, REFUSED_REPLAY) == 0);
+}
+
 static void a_refused_right_is_not_run(void **state)
 {
 	(void)state;
@@ -378,6 +434,8 @@ int main(void)
 		TEST(the_principal_travels),
 		TEST(an_unknown_boot_id_is_told_and_nothing_is_done),
 		TEST(a_frame_runs_once),
+		TEST(a_flood_of_starts_costs_its_own_role_alone),
+		TEST(a_stale_question_may_be_asked_again),
 		TEST(a_refused_right_is_not_run),
 		TEST(a_role_outside_the_row_is_refused_and_counted),
 		TEST(a_frame_that_lay_beyond_its_deadline_is_not_started),

@@ -136,8 +136,11 @@ static const struct http_config config = {
 
 /* ---- a client that says what it wants ---- */
 
-static int dial(void)
+/* From 127.0.0.`host`: another client for each. */
+static int dial_from(unsigned host)
 {
+	struct sockaddr_in own = { .sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl((INADDR_LOOPBACK & ~0xffu) | host) };
 	struct sockaddr_in address = { .sin_family = AF_INET,
 				       .sin_port = htons(http_server_port(server)),
 				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -145,8 +148,14 @@ static int dial(void)
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)), 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&own, sizeof(own)), 0);
 	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	return fd;
+}
+
+static int dial(void)
+{
+	return dial_from(1);
 }
 
 static void say(int fd, const void *data, size_t len)
@@ -555,6 +564,65 @@ static void refuses_more_streams_than_it_may_have(void **state)
 	close(b);
 }
 
+/* Half of the threads may wait for one address: one more of its connections is closed, and others are served. */
+static void leaves_threads_to_other_addresses(void **state)
+{
+	struct pollfd slow[5];
+	struct buf got BOX_CLEANUP(buf_done) = BUF_INIT(1 << 20);
+	BOX_CLEANUP(fd_closep) int other = -1;
+	unsigned closed = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(slow); i++) {
+		slow[i] = (struct pollfd){ .fd = dial_from(3), .events = POLLIN };
+		(void)send(slow[i].fd, "GET /hel", 8, MSG_NOSIGNAL);
+	}
+	assert_int_equal(poll(slow, ARRAY_LEN(slow), 5000), 1);
+	for (size_t i = 0; i < ARRAY_LEN(slow); i++)
+		closed += slow[i].revents != 0;
+	assert_int_equal(closed, 1);
+	other = dial_from(4);
+	say_text(other, "GET /hello HTTP/1.1\r\nHost: x\r\n" END);
+	assert_true(hear(other, &got, "hello"));
+	for (size_t i = 0; i < ARRAY_LEN(slow); i++)
+		close(slow[i].fd);
+}
+
+static void leaves_streams_to_other_addresses(void **state)
+{
+	struct http_server *usual = server;
+	struct http_config four = config;
+	struct http_stream *open[4];
+	struct buf got BOX_CLEANUP(buf_done) = BUF_INIT(1 << 20);
+	BOX_CLEANUP(mem_freep) char *refused = NULL;
+	struct err err = { 0 };
+	int fds[4];
+
+	(void)state;
+	four.max_streams = 4;
+	assert_int_equal(http_server_start(&four, &server, &err), 0);
+	for (size_t i = 0; i < 3; i++) {
+		buf_clear(&got);
+		fds[i] = open_stream(&got);
+		open[i] = stream;
+	}
+	refused = ask("GET /stream HTTP/1.1\r\nHost: x\r\n" END,
+		      strlen("GET /stream HTTP/1.1\r\nHost: x\r\n" END));
+	assert_non_null(strstr(refused, "HTTP/1.1 503 "));
+	buf_clear(&got);
+	fds[3] = dial_from(2);
+	say_text(fds[3], "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_true(hear(fds[3], &got, "data: 1"));
+	sem_wait(&entered);
+	open[3] = stream;
+	for (size_t i = 0; i < 4; i++) {
+		http_stream_end(open[i]);
+		close(fds[i]);
+	}
+	http_server_stop(server);
+	server = usual;
+}
+
 static void ends_streams_when_it_stops(void **state)
 {
 	struct buf got BOX_CLEANUP(buf_done) = BUF_INIT(1 << 20);
@@ -609,6 +677,8 @@ int main(void)
 		cmocka_unit_test(tells_when_a_streams_client_leaves),
 		cmocka_unit_test(refuses_to_queue_without_end),
 		cmocka_unit_test(refuses_more_streams_than_it_may_have),
+		cmocka_unit_test(leaves_threads_to_other_addresses),
+		cmocka_unit_test(leaves_streams_to_other_addresses),
 		cmocka_unit_test(ends_streams_when_it_stops),
 	};
 

@@ -2,7 +2,7 @@
 
 import unittest
 
-from mcpbox_runtime import docstring, schema
+from mcpbox_runtime import docstring, schema, validate
 
 HEAD = """
 import typing as t
@@ -24,6 +24,32 @@ class Query(TypedDict):
     text: str
     limit: t.NotRequired[int]
 Size = Literal["s", "m"]
+UserId = t.NewType("UserId", int)
+LIMIT = 10
+@dataclass(kw_only=True)
+class Base:
+    '''A base.
+
+    Args:
+        id: which one
+    '''
+    id: int
+    _: KW_ONLY
+    seen: ClassVar[int] = 0
+    made: int = field(init=False, default=0)
+@dataclass
+class Child(Base):
+    unit: str = field(metadata={"description": "of measure"})
+    kind: Color = Color.RED
+    note: str = ""
+    "free text"
+class Loose(TypedDict, total=False):
+    a: t.Required[int]
+    b: str
+@dataclass
+class Node:
+    value: int
+    children: list["Node"] = field(default_factory=list)
 """
 
 
@@ -67,7 +93,20 @@ class Annotations(unittest.TestCase):
         ("set[int]", {"type": "array", "uniqueItems": True, "items": {"type": "integer"}}),
         ("datetime.datetime", {"type": "string", "format": "date-time"}),
         ("uuid.UUID", {"type": "string", "format": "uuid"}),
-        ("SomethingUnknown", {"type": "string"}),
+        ("SomethingUnknown", {"type": "string"}), ("Callable[[int], str]", {"type": "string"}),
+        ("bytes", {"type": "string", "contentEncoding": "base64"}), ("UserId", {"type": "integer"}),
+        ("decimal.Decimal", {"type": ["string", "number"]}), ("datetime.date", {"type": "string", "format": "date"}),
+        ("collections.abc.Sequence[int]", {"type": "array", "items": {"type": "integer"}}),
+        ("Mapping[str, list[Color]]", {"type": "object", "additionalProperties": {
+            "type": "array", "items": {"type": "string", "enum": ["red", "blue"]}}}),
+        ("Literal[Color.RED, Color.BLUE]", {"type": "string", "enum": ["red", "blue"]}),
+        ("Annotated[int, {'minimum': 1, 'maximum': 9}]", {"type": "integer", "minimum": 1, "maximum": 9}),
+        ("Annotated[str, Field(min_length=1, pattern='^a')]", {"type": "string", "minLength": 1, "pattern": "^a"}),
+        ("Annotated[list[int], Len(max_length=3)]", {"type": "array", "items": {"type": "integer"}, "maxItems": 3}),
+        ("Annotated[int, Ge(1), Lt(5)]", {"type": "integer", "minimum": 1, "exclusiveMaximum": 5}),
+        ("Annotated[int | str, unknown, Thing(x=1)]", {"anyOf": [{"type": "integer"}, {"type": "string"}]}),
+        ("Loose", {"type": "object", "required": ["a"], "additionalProperties": False, "properties": {
+            "a": {"type": "integer"}, "b": {"type": "string"}}}),
     )
 
     def test_each_annotation_has_its_schema(self):
@@ -87,6 +126,7 @@ class Annotations(unittest.TestCase):
                 ("Color", "Color.BLUE", {"type": "string", "enum": ["red", "blue"], "default": "blue"}),
                 ("list[int]", "[]", {"type": "array", "items": {"type": "integer"}, "default": []}),
                 ("int", "None", {"anyOf": [{"type": "integer"}, NULL], "default": None}),
+                ("int", "LIMIT", {"type": "integer", "default": 10}), ("int", "UNKNOWN", {"type": "integer"}),
                 ("int", "compute()", {"type": "integer"}), ("float", "float('nan')", {"type": "number"}))
         for annotation, default, expected in rows:
             with self.subTest(default):
@@ -134,9 +174,26 @@ class Signatures(unittest.TestCase):
     def test_nothing_of_the_source_runs(self):
         self.assertTrue(schema.derive("raise SystemExit(1)\ndef main(a=1/0): pass")["has_main"])
 
-    def test_classes_that_hold_themselves_end(self):
-        code = "from dataclasses import dataclass\n@dataclass\nclass N:\n  next: 'N'\ndef main(n: N): pass\n"
-        self.assertEqual(schema.derive(code)["input_schema"]["properties"]["n"]["properties"]["next"], {"type": "object"})
+    def test_fields_are_those_that_a_value_is_made_from(self):
+        found = derive("c: Child")["input_schema"]["properties"]["c"]
+        self.assertEqual(found["properties"], {
+            "id": {"type": "integer", "description": "which one"},
+            "unit": {"type": "string", "description": "of measure"},
+            "kind": {"type": "string", "enum": ["red", "blue"], "default": "red"},
+            "note": {"type": "string", "default": "", "description": "free text"}})
+        self.assertEqual(found["required"], ["id", "unit"])
+
+    def test_classes_that_hold_themselves_are_referred_to(self):
+        found = derive("n: Node, m: Node | None", " -> Node")
+        node = {"type": "object", "required": ["value"], "additionalProperties": False, "properties": {
+            "value": {"type": "integer"}, "children": {"type": "array", "items": {"$ref": "#/$defs/Node"}}}}
+        made = found["input_schema"]
+        self.assertEqual((made["properties"]["n"]["$ref"], made["$defs"]), ("#/$defs/Node", {"Node": node}))
+        self.assertIn({"$ref": "#/$defs/Node"}, made["properties"]["m"]["anyOf"])
+        self.assertEqual(found["output_schema"], {"$ref": "#/$defs/Node", "$defs": {"Node": node}})
+        checker = validate.Checker(made)
+        self.assertIsNone(checker.problem({"n": {"value": 1, "children": [{"value": 2}]}}))
+        self.assertEqual(checker.problem({"n": {"value": 1, "children": [{"value": "x"}]}})[0], "n.children[0].value")
 
 
 class Returns(unittest.TestCase):

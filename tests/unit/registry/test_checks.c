@@ -36,6 +36,26 @@ static void fills_limits_that_were_not_given(void **state)
 	assert_int_equal(l.result_kb, 1024);
 }
 
+static void limits_are_shown_whole_and_kept_in_one_order(void **state)
+{
+	struct buf b = BUF_INIT(LIMITS_TEXT_MAX);
+
+	(void)state;
+	limits_show(pb_text("{\"threads\":3}"), &b);
+	assert_string_equal(
+		buf_str(&b),
+		"{\"memory_mb\":256,\"cpu_ms\":60000,\"output_kb\":4096,\"result_kb\":1024,"
+		"\"files\":128,\"threads\":3,\"scratch_mb\":16}");
+	buf_clear(&b);
+	limits_merge(pb_text("{\"threads\":3,\"memory_mb\":64}"),
+		     pb_text("{ \"files\" : 99, \"threads\": 5}"), &b);
+	assert_string_equal(buf_str(&b), "{\"memory_mb\":64,\"files\":99,\"threads\":5}");
+	buf_clear(&b);
+	limits_merge((ProtobufCBinaryData){ 0 }, pb_text("{}"), &b);
+	assert_int_equal(b.len, 0);
+	buf_done(&b);
+}
+
 static void an_input_schema_is_an_object_of_type_object(void **state)
 {
 	(void)state;
@@ -80,6 +100,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(judges_limits),
 		cmocka_unit_test(fills_limits_that_were_not_given),
+		cmocka_unit_test(limits_are_shown_whole_and_kept_in_one_order),
 		cmocka_unit_test(an_input_schema_is_an_object_of_type_object),
 		cmocka_unit_test(counts_signs_and_not_bytes),
 		cmocka_unit_test(timeouts_lie_between_one_second_and_five_minutes),

@@ -84,23 +84,28 @@ def _convert_class(hint, value, path):
     return _from_number(hint, value)
 
 
+def _takes_as_it_is(option, value):
+    kind = getattr(option, "__origin__", option)
+    return not isinstance(kind, type) or isinstance(value, kind)
+
+
 def _convert_union(options, value, path):
     """The first member that takes the value; the schema has said that one does."""
     if value is None and type(None) in options:
         return None
     if type(value) in (bool, str, int, float) and type(value) in options:
         return value
-    last = None
+    refused = None
     for option in options:
         try:
             new = convert(option, value, path)
-        except (Unfit, *_CAUGHT) as e:
-            last = e
+        except Unfit as e:
+            refused = e
             continue
-        if new is not value:
+        if new is not value or _takes_as_it_is(option, value):
             return new
-    if last is not None and isinstance(value, dict):
-        raise last
+    if refused is not None:
+        raise refused
     return value
 
 

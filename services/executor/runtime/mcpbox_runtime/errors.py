@@ -3,6 +3,7 @@
 import json
 import sys
 
+from . import excess, refused
 from .mcp_object import ToolError
 
 FRAMES_MAX = 50
@@ -132,8 +133,10 @@ def _for_people(detail):
     return "\n".join(shown)
 
 
-def _frame(kind, text, detail=None, detail_text=""):
+def _frame(kind, text, detail=None, detail_text="", used=None):
     frame = {"ok": False, "kind": kind, "text": text}
+    if used:
+        frame["used"] = used
     if detail:
         frame["detail"] = detail
         frame["detail_text"] = detail_text
@@ -148,13 +151,19 @@ def answer(e, lines):
         return _frame("memory", "MemoryError")
     text = _text_of(e)
     if isinstance(e, ResultTooLarge):
-        return _frame("result", text)
+        return _frame("result", text, used=e.kb)
     if isinstance(e, SyntaxError) and e.lineno:
         text = "%s (line %d)" % (e.msg, e.lineno)
     detail = _detail(e, text, lines)
     if isinstance(e, ToolError):
         return _frame("exact", text, detail)
     shown = "%s: %s" % (_name_of(e), text) if text else _name_of(e)
+    over = excess.kind_of(e)
+    if over:
+        return _frame(over[0], shown, detail, _for_people(detail), over[1])
+    hint = refused.hint_for(e, lines)
+    if hint:
+        shown += "; " + hint
     return _frame("tool", shown, detail, _for_people(detail))
 
 

@@ -8,6 +8,8 @@ at the first use: a zygote for tools that do not name `http` has none.
 import json
 import struct
 
+from . import refused
+
 HEAD_MAX = 64 * 1024
 
 _dumps = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
@@ -42,6 +44,7 @@ def _denied(error):
         text = "%s: %s" % (where, text)
     if hint and hint not in text:
         text = "%s; %s" % (text, hint)
+    refused.tell("host", where)
     return Denied(text, host, port, error.get("rule"), hint)
 
 

@@ -5,7 +5,7 @@ import builtins
 import opcode
 import sys
 
-from . import unusable
+from . import refused, unusable
 
 DEFAULT_MODULES = tuple(
     "json base64 binascii html csv xml.etree.ElementTree re string textwrap difflib datetime time calendar "
@@ -35,6 +35,7 @@ def _is_allowed(name, fromlist, allowed):
 
 def _refuse(name, allowed):
     reason = unusable.reason(name)
+    refused.tell("import", name)
     if reason:
         text = "module '%s' is not allowed here, and mcpbox_request_module would not help: %s" % (name, reason)
     else:

@@ -17,6 +17,10 @@ class ResultError(TypeError):
 class ResultTooLarge(Exception):
     """Over the limit; the text gives limit and size."""
 
+    def __init__(self, text, kb):
+        super().__init__(text)
+        self.kb = kb
+
 
 # Types by where they come from: a value cannot have one whose module is not loaded.
 _TEXTS = {
@@ -105,7 +109,7 @@ def _bounded(data, tool):
     limit = tool.result_kb * 1024
     if len(data) > limit:
         limit_text = _mib(limit).replace(".0 ", " ")
-        raise ResultTooLarge("result limit %s exceeded (%s)" % (limit_text, _mib(len(data))))
+        raise ResultTooLarge("result limit %s exceeded (%s)" % (limit_text, _mib(len(data))), len(data) // 1024)
     return data
 
 

@@ -9,21 +9,27 @@ DEPTH_MAX = 20
 
 _SCALARS = {
     "str": {"type": "string"}, "int": {"type": "integer"}, "float": {"type": "number"}, "bool": {"type": "boolean"},
-    "None": {"type": "null"}, "NoneType": {"type": "null"}, "bytes": {"type": "string"},
+    "None": {"type": "null"}, "NoneType": {"type": "null"}, "bytes": {"type": "string", "contentEncoding": "base64"},
     "list": {"type": "array"}, "List": {"type": "array"}, "Sequence": {"type": "array"}, "Iterable": {"type": "array"},
     "MutableSequence": {"type": "array"}, "Collection": {"type": "array"},
     "set": {"type": "array", "uniqueItems": True}, "Set": {"type": "array", "uniqueItems": True},
     "frozenset": {"type": "array", "uniqueItems": True}, "FrozenSet": {"type": "array", "uniqueItems": True},
     "dict": {"type": "object"}, "Dict": {"type": "object"}, "Mapping": {"type": "object"},
-    "MutableMapping": {"type": "object"},
+    "MutableMapping": {"type": "object"}, "OrderedDict": {"type": "object"}, "defaultdict": {"type": "object"},
     "Any": {}, "object": {},
     "datetime": {"type": "string", "format": "date-time"}, "date": {"type": "string", "format": "date"},
     "time": {"type": "string", "format": "time"}, "UUID": {"type": "string", "format": "uuid"},
     "Decimal": {"type": ["string", "number"]},
 }
-_WRAPPERS = ("Required", "NotRequired", "Final", "ClassVar", "ReadOnly")
+_WRAPPERS = ("Required", "NotRequired", "Final", "ClassVar", "InitVar", "ReadOnly")
 _TUPLES = ("tuple", "Tuple", "NamedTuple")
 _ENUMS = ("Enum", "IntEnum", "StrEnum")
+# What an Annotated[...] may say about the value, by the names that pydantic and annotated_types use.
+_CONSTRAINTS = {
+    "description": "description", "title": "title", "examples": "examples", "pattern": "pattern",
+    "ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum", "multiple_of": "multipleOf",
+}
+_LENGTHS = {"min_length": ("minLength", "minItems"), "max_length": ("maxLength", "maxItems")}
 _JSON_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 
 
@@ -125,7 +131,8 @@ class _Types:
 
     def __init__(self, module):
         self.module = module
-        self.open = []  # classes being described: a class that holds itself ends here
+        self.open = []  # classes being described: one that holds itself is referred to
+        self.shared = {}  # name -> schema of the classes that hold themselves
 
     def schema(self, node, depth=0):
         """A schema, or None for what is not known."""
@@ -157,7 +164,13 @@ class _Types:
             return self.schema(self.module.aliases[node.id], depth + 1)
         if name in _TUPLES:
             raise Refused("tuple parameters cannot be described to a client; use a list or a dataclass", node.lineno)
-        return dict(_SCALARS[name]) if name in _SCALARS else None
+        return dict(_SCALARS[name]) if name in _SCALARS else self._made(node, depth)
+
+    def _made(self, node, depth):
+        """UserId = NewType("UserId", int)"""
+        if isinstance(node, ast.Call) and self.module.name_of(node.func) == "NewType" and len(node.args) == 2:
+            return self.schema(node.args[1], depth + 1)
+        return None
 
     def _class(self, cls, depth):
         if self.module.is_enum(cls):
@@ -166,13 +179,25 @@ class _Types:
             raise Refused("tuple parameters cannot be described to a client; use a list or a dataclass", cls.lineno)
         if not (self.module.is_dataclass(cls) or self.module.is_typed_dict(cls)):
             return None
+        reference = {"$ref": "#/$defs/%s" % cls.name}
         if cls.name in self.open:
-            return {"type": "object"}
+            self.shared.setdefault(cls.name, None)
+            return reference
+        if self.shared.get(cls.name):
+            return reference
         self.open.append(cls.name)
         try:
-            return self._object(cls, depth)
+            made = self._object(cls, depth)
         finally:
             self.open.pop()
+        if cls.name not in self.shared:
+            return made
+        self.shared[cls.name] = made
+        return reference
+
+    def whole(self, schema):
+        """The schema with what it refers to."""
+        return {**schema, "$defs": dict(self.shared)} if self.shared and schema is not None else schema
 
     def _object(self, cls, depth):
         properties, required = {}, []
@@ -194,21 +219,46 @@ class _Types:
             k.arg == "total" and isinstance(k.value, ast.Constant) and k.value.value is False for k in cls.keywords
         )
         described = docstring.parse(ast.get_docstring(cls, clean=False))[1]
-        for node in cls.body:
-            if not (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)):
-                continue
+        for node, text in self._fields(cls):
             name, wrapper = node.target.id, self._wrapper(node.annotation)
-            if wrapper == "ClassVar":
-                continue
             schema = self.schema(node.annotation, depth + 1)
             properties[name] = {} if schema is None else schema
-            if name in described:
-                properties[name].setdefault("description", described[name])
+            text = described.get(name) or text
+            if text and "$ref" not in properties[name]:
+                properties[name].setdefault("description", text)
             self._add_default(node.value, properties[name])
-            needed = node.value is None if self.module.is_dataclass(cls) else wrapper == "Required" or (
+            needed = not self._has_default(node.value) if self.module.is_dataclass(cls) else wrapper == "Required" or (
                 total and wrapper != "NotRequired")
             if needed and name not in required:
                 required.append(name)
+
+    def _fields(self, cls):
+        """(annotated assignment, the text that describes it) of the fields that a value is made from."""
+        for i, node in enumerate(cls.body):
+            if not (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)):
+                continue
+            if self._wrapper(node.annotation) == "ClassVar" or self.module.name_of(node.annotation) == "KW_ONLY":
+                continue
+            told = self._told(node.value)
+            if told.get("init") is False:
+                continue
+            below = cls.body[i + 1] if i + 1 < len(cls.body) else None
+            is_text = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) and isinstance(below.value.value, str)
+            metadata = told.get("metadata")
+            text = metadata.get("description") if isinstance(metadata, dict) else None
+            yield node, text or (below.value.value.strip() if is_text else None)
+
+    def _has_default(self, node):
+        if isinstance(node, ast.Call) and self.module.name_of(node.func) == "field":
+            return any(k.arg in ("default", "default_factory") for k in node.keywords)
+        return node is not None
+
+    def _told(self, node):
+        """The literal keywords of field(...)."""
+        if not (isinstance(node, ast.Call) and self.module.name_of(node.func) == "field"):
+            return {}
+        found = ((k.arg, _literal(k.value)) for k in node.keywords)
+        return {name: value for name, (good, value) in found if good}
 
     def _wrapper(self, node):
         return self.module.name_of(node.value) if isinstance(node, ast.Subscript) else None
@@ -218,7 +268,7 @@ class _Types:
         if good:
             schema["default"] = value
 
-    def default(self, node):
+    def default(self, node, depth=0):
         """(True, value) of a default that JSON knows; members of the source's enums count as their values."""
         if node is None:
             return False, None
@@ -228,6 +278,8 @@ class _Types:
             cls = self.module.classes.get(node.value.id)
             members = self.module.enum_members(cls) if cls and self.module.is_enum(cls) else {}
             return (True, members[node.attr]) if node.attr in members else (False, None)
+        if isinstance(node, ast.Name) and node.id in self.module.aliases and depth < DEPTH_MAX:
+            return self.default(self.module.aliases[node.id], depth + 1)  # LIMIT = 10; def main(n: int = LIMIT)
         return _literal(node)
 
     def _union(self, nodes, depth):
@@ -269,14 +321,30 @@ class _Types:
 
     def _annotated(self, items, depth):
         schema = self.schema(items[0], depth + 1)
+        said = {}
         for item in items[1:]:
-            if isinstance(item, ast.Call):
-                texts = [k.value for k in item.keywords if k.arg == "description"]
-                texts += item.args[:1] if self.module.name_of(item.func) == "Doc" else []
-                item = texts[0] if texts else None
-            if isinstance(item, ast.Constant) and isinstance(item.value, str):
-                return {**(schema or {}), "description": item.value}
-        return schema
+            for keyword, value in self._metadata(item).items():
+                said.setdefault(keyword, value)
+        kind = (schema or {}).get("type")
+        for name, (of_text, of_items) in _LENGTHS.items():
+            if name in said:
+                said[of_items if kind == "array" else of_text] = said.pop(name)
+        return {**(schema or {}), **said} if said else schema
+
+    def _metadata(self, item):
+        """A text is the description; a dict literal is JSON Schema; a call's keywords are read where they are known."""
+        good, value = _literal(item)
+        if good:
+            return value if isinstance(value, dict) else {"description": value} if isinstance(value, str) else {}
+        if not isinstance(item, ast.Call):
+            return {}
+        name, found = self.module.name_of(item.func), {}
+        for keyword, node in [(k.arg, k.value) for k in item.keywords] + [(name.lower(), a) for a in item.args[:1]]:
+            good, value = _literal(node)
+            keyword = "description" if keyword in ("doc", "documentation") else keyword
+            if good and (keyword in _CONSTRAINTS or keyword in _LENGTHS):
+                found[_CONSTRAINTS.get(keyword, keyword)] = value
+        return found
 
     def _container(self, base, items, depth):
         if base is None:
@@ -346,13 +414,15 @@ def _input_schema(types, main, described):
     if required:
         schema["required"] = required
     schema["additionalProperties"] = main.args.kwarg is not None
-    return schema
+    return types.whole(schema)
 
 
 def _is_concrete(schema):
     """Says something about what is inside."""
     if not schema:
         return False
+    if "$ref" in schema:
+        return True
     kind = schema.get("type")
     if kind == "object":
         inner = schema.get("additionalProperties")
@@ -365,11 +435,12 @@ def _output_schema(types, main):
         schema = types.schema(main.returns)
     except Refused:
         return None
-    return schema if _is_concrete(schema) else None
+    return types.whole(schema) if _is_concrete(schema) else None
 
 
 def _describe_main(tree, main, found):
-    types = _Types(_Module(tree))
+    module = _Module(tree)
+    types = _Types(module)
     summary, described = docstring.parse(ast.get_docstring(main, clean=False))
     found["description"] = summary
     for arg, _ in _parameters(main):
@@ -378,7 +449,7 @@ def _describe_main(tree, main, found):
                 {"name": arg.arg, "type": ast.unparse(arg.annotation) if arg.annotation else None})
     try:
         found["input_schema"] = _input_schema(types, main, described)
-        found["output_schema"] = _output_schema(types, main)
+        found["output_schema"] = _output_schema(_Types(module), main)
     except Refused as e:
         found["error"], found["error_line"] = "%s (line %d)" % (e, e.line), e.line
 

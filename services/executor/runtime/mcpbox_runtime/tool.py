@@ -4,7 +4,7 @@ import json
 import sys
 import types
 
-from . import arguments, errors, http_object, imports, mcp_object, result, validate
+from . import arguments, errors, http_object, imports, mcp_object, refused, result, validate
 
 SOURCE_FILE = "tool.py"
 _Coroutine = types.CoroutineType
@@ -116,6 +116,10 @@ class Tool:
     def _renew(self, values):
         """A further call in the same process: what the one before left in the runtime's own state goes."""
         self.space["arguments"] = values
+        refused.begin()
+        if any(stream.closed for stream in self.streams):
+            open_streams()
+            self.streams = sys.stdout, sys.stderr
         sys.stdout, sys.stderr = self.streams
         if self.uses_http:
             http_object.renew()
@@ -164,17 +168,16 @@ class Tool:
             answer = result.encode(self._call(values), self)
         except BaseException as e:
             answer = errors.answer(e, self.lines)
-        _flush()
+        self._flush()
         return answer
+
+    def _flush(self):
+        for stream in (*self.streams, sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except Exception:
+                pass  # the tool closed or replaced it: its own output
 
 
 async def _finish(awaitable):
     return await awaitable
-
-
-def _flush():
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except Exception:
-            pass  # the tool closed or replaced it: its own output
