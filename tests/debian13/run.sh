@@ -57,17 +57,26 @@ exec 9>"$cache/debian13.lock"
 flock 9
 [ "$(cat "$root/.mcpbox-stamp" 2>/dev/null)" = "$stamp" ] || make_root
 
-# The tree as it stands, without what was built from it; times are kept, so a second build is incremental.
-rm -rf "$root/src"
-mkdir -p "$root/src" "$root/out"
-tar -C "$repo" --exclude=./build --exclude=./.git --exclude=node_modules -cf - . | tar -C "$root/src" -xf -
-rm -f "$root/out/unit.xml"
+# A build directory for each checkout: times are kept, so that a second build is incremental, and what one checkout built
+# would look newer than another one's sources.  Those of checkouts that are gone go, too.
+for from in "$root"/trees/*/from; do
+	[ ! -e "$from" ] || [ -d "$(cat "$from")" ] || rm -rf "$(dirname "$from")"
+done
+tree=/trees/$(printf '%s' "$repo" | sha256sum | cut -c1-16)
+rm -rf "$root/src" "$root/out" "$root$tree/src" # the first two: of earlier versions of this script
+mkdir -p "$root$tree/src" "$root$tree/out"
+printf '%s\n' "$repo" >"$root$tree/from"
+
+# The tree as it stands, without what was built from it.
+tar -C "$repo" --exclude=./build --exclude=./.git --exclude=node_modules -cf - . | tar -C "$root$tree/src" -xf -
+results=$tree/out/unit.xml
+rm -f "$root$results"
 say "building"
-in_root cmake -S /src -B /out -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >&2
-in_root cmake --build /out >&2
+in_root cmake -S "$tree/src" -B "$tree/out" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >&2
+in_root cmake --build "$tree/out" >&2
 say "unit tests"
 result=0
-in_root ctest --test-dir /out -L unit --output-on-failure --output-junit /out/unit.xml >&2 || result=$?
-[ -s "$root/out/unit.xml" ] || { say "no test ran"; exit 1; }
-cp "$root/out/unit.xml" "$junit"
+in_root ctest --test-dir "$tree/out" -L unit --output-on-failure --output-junit "$results" >&2 || result=$?
+[ -s "$root$results" ] || { say "no test ran"; exit 1; }
+cp "$root$results" "$junit"
 exit "$result"
