@@ -13,6 +13,7 @@ static const struct view server = { .kind = VIEW_MEMBER, .member = "server" };
 static const struct view tool = { .kind = VIEW_MEMBER, .member = "tool" };
 static const struct view version = { .kind = VIEW_MEMBER, .member = "version" };
 static const struct view request = { .kind = VIEW_MEMBER, .member = "request" };
+static const struct view secret = { .kind = VIEW_MEMBER, .member = "secret" };
 static const struct view server_list = { .kind = VIEW_LIST, .member = "servers" };
 static const struct view tool_list = { .kind = VIEW_LIST, .member = "tools" };
 
@@ -89,6 +90,11 @@ static const struct route routes[] = {
 	    &server_state),
 	ASK("POST", "/api/sandbox/servers/{server_id}/stop", SMALL, STOP_SERVER, 0, 200,
 	    &server_state),
+	ASK("GET", "/api/servers/{server_id}/secrets", NO_BODY, LIST_SECRETS, 0, 200, NULL),
+	ASK("POST", "/api/servers/{server_id}/secrets", SMALL, ADD_SECRET, 0, 201, &secret),
+	ASK("PUT", "/api/servers/{server_id}/secrets/{key}", LARGE, SET_SECRET, 0, 200, &secret),
+	ASK("DELETE", "/api/servers/{server_id}/secrets/{key}", SMALL, DELETE_SECRET, 0, 204,
+	    &nothing),
 
 	/* tools; fixed segments stand before braces */
 	ASK("POST", "/api/tools/validate-code", LARGE, VALIDATE_CODE, 0, 200, NULL),
@@ -103,6 +109,14 @@ static const struct route routes[] = {
 	    &version),
 	ASK("POST", "/api/tools/{tool_id}/versions/{version}/rollback", SMALL, ROLLBACK_TOOL,
 	    MSG_GET_TOOL, 200, &tool),
+
+	/* logs of calls */
+	ASK("GET", "/api/tools/{tool_id}/logs", NO_BODY, LIST_EXECUTIONS, 0, 200, NULL),
+	ASK("GET", "/api/servers/{server_id}/execution-logs", NO_BODY, LIST_EXECUTIONS, 0, 200,
+	    NULL),
+	ASK("GET", "/api/execution-logs", NO_BODY, LIST_EXECUTIONS, 0, 200, NULL),
+	ASK("GET", "/api/execution-logs/stats", NO_BODY, GET_EXECUTION_STATS, 0, 200, NULL),
+	ASK("GET", "/api/logs/{log_id}", NO_BODY, GET_EXECUTION, 0, 200, NULL),
 
 	/* decisions */
 	ASK("GET", "/api/approvals/tools", NO_BODY, LIST_TOOL_APPROVALS, 0, 200, NULL),

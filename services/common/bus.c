@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bus_internal.h"
+#include "bus_lines.h"
 #include "bus_slots.h"
 #include "bus_tls.h"
 #include "clock.h"
@@ -195,6 +196,7 @@ int bus_new(const struct bus_config *config, struct bus **ret, struct err *err)
 	answering_init(b);
 	servers_init(b);
 	news_init(b);
+	b->lines = lines_new();
 	r = slots_start(config->slots, b->tls, &b->slots, err);
 	if (r < 0)
 		return r;
@@ -225,5 +227,6 @@ void bus_stop(struct bus *b)
 	servers_stop(b);
 	refusals_stop(b);
 	news_stop(b);
+	lines_stop(b->lines);
 	slots_stop(b->slots);
 }

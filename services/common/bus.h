@@ -66,6 +66,8 @@ struct bus_target {
 	enum bus_role role;
 	const char *addr; /* "tcp://127.0.0.1:41234"; NULL with ROLE_REGISTRY: the registry */
 	uint8_t boot_id[BOOT_ID_SIZE]; /* zero: learn it (one extra round trip) */
+	/* bus_line_port() of the peer, 0: not known.  Tried first, for messages that come by the thousand. */
+	uint16_t line_port;
 };
 struct bus_call_opts {
 	uint32_t timeout_ms; /* 0: 5000 */
@@ -154,10 +156,14 @@ struct bus_server {
 	int (*authorize)(struct bus_request *rq, uint32_t right, struct err *err);
 	/* Called after the answer was packed, to free rq->auth.  May be NULL. */
 	void (*finished)(struct bus_request *rq);
+	bool has_lines; /* also answer over connections that cost less (tcp:// only), see bus_line_port() */
 };
 /* Starts listening; ret_addr (at least 64 bytes) gets the address with the real port. */
 int bus_serve_start(struct bus *b, const struct bus_server *server, char *ret_addr, size_t ret_size,
 		    struct err *err) BOX_MUST_CHECK;
+/* For bus_target.line_port of those who ask here; 0 while no server of this process has lines.  The port itself
+ * may travel in any message: what comes over a line is sealed like all else. */
+uint16_t bus_line_port(const struct bus *b);
 /*
  * Answer one frame that came over another stream: the whole way from bytes to bytes (seal, replay, boot
  * id, deadline, row, handler).  Uses of `server`: routes, service, authorize, finished.  remote: text for

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "bus_internal.h"
+#include "bus_lines.h"
 #include "bus_slots.h"
 #include "bus_tls.h"
 #include "clock.h"
@@ -258,14 +259,43 @@ static int call_exchange(struct call *call, struct slot *slot, ProtobufCMessage 
 	return call_open_answer(call, slot, &answer, ret_reply, err);
 }
 
+/* The same on a line, whose asker knows whom it asks. */
+static int call_over_line(struct call *call, struct line *line, ProtobufCMessage **ret_reply,
+			  struct err *err)
+{
+	struct bus_question *q = &call->question;
+	struct buf frame = BUF_INIT(FRAME_MAX);
+	struct slot_answer answer = { 0 };
+	enum exchange result = EXCHANGE_NOT_SENT;
+	int r = question_seal(call->bus, q, call->request, call->opts,
+			      bus_remaining_ms(call->deadline_ms), &frame, err);
+
+	if (r == 0)
+		result = line_exchange(line, &frame, call->deadline_ms, &answer);
+	buf_done(&frame);
+	if (r == 0 && result == EXCHANGE_NOT_SENT)
+		r = call_fail_unsent(call, err);
+	else if (r == 0 && result != EXCHANGE_ANSWERED)
+		r = call_fail_sent(call, result, err);
+	else if (r == 0)
+		r = bus_question_open(call->bus, q, answer.data, answer.len, ret_reply, err);
+	call->was_sent |= r == -ERR_UNKNOWN_OUTCOME;
+	line_give_back(line);
+	return r;
+}
+
 static int call_attempt(struct call *call, const char *addr, ProtobufCMessage **ret_reply,
 			struct err *err)
 {
 	/* Who was reached before is waited for until the deadline: it is coming back. */
 	uint64_t wait_until = clock_mono_ms() + CONNECT_WAIT_MS;
+	uint16_t line_port = call->question.to.line_port;
+	struct line *line;
 	struct slot *slot;
 	int r;
 
+	if (line_port && line_take(call->bus->lines, addr, line_port, &line) == 0)
+		return call_over_line(call, line, ret_reply, err);
 	if (wait_until > call->deadline_ms || call->was_sent)
 		wait_until = call->deadline_ms;
 	r = slot_take(call->bus->slots, addr, wait_until, &slot);

@@ -8,6 +8,7 @@
  *	bus_answer.c    answering, replay windows           (struct answering)
  *	bus_server.c    the answering side's sockets        (struct servers)
  *	bus_doorstep.c  connections without a seal so far   (struct doorstep)
+ *	bus_lines.c     both sides of calls by the thousand (struct lines, struct line_server)
  *	bus_tls.c       certificates for all sockets        (struct bus_tls)
  *	bus_news.c      publish, subscribe, status, time    (struct news)
  *	bus_lease.c     announcing this instance            (struct lease)
@@ -29,6 +30,7 @@
 #define PLACES_MAX     8
 
 struct slots;
+struct lines;
 struct refusals;
 struct answering;
 struct servers;
@@ -53,6 +55,7 @@ struct bus {
 	const struct bus_tls *tls; /* or NULL */
 
 	struct slots *slots;
+	struct lines *lines;
 	struct refusals *refusals;
 	struct answering *answering;
 	struct servers *servers;

@@ -7,6 +7,7 @@
 
 #include "bus_doorstep.h"
 #include "bus_internal.h"
+#include "bus_lines.h"
 #include "bus_tls.h"
 #include "mem.h"
 
@@ -32,6 +33,7 @@ struct serving {
 	_Atomic uint32_t in_flight;
 	struct worker *workers;
 	uint32_t worker_count;
+	struct line_server *lines; /* or NULL */
 };
 
 struct servers {
@@ -187,6 +189,9 @@ int bus_serve_start(struct bus *b, const struct bus_server *server, char *ret_ad
 		return err_set(err, ERR_UNAVAILABLE, "cannot listen on %s: %s", server->listen,
 			       nng_strerror(r));
 	serving_start_workers(s);
+	/* Without them the questions come to the socket. */
+	if (server->has_lines && !b->tls)
+		s->lines = line_server_start(b, &s->server, &s->in_flight);
 	serving_register(b->servers, s);
 	(void)snprintf(ret_addr, ret_size, "%s", s->addr);
 	return 0;
@@ -210,8 +215,21 @@ void servers_init(struct bus *b)
 	(void)pthread_mutex_init(&b->servers->lock, NULL);
 }
 
+uint16_t bus_line_port(const struct bus *b)
+{
+	struct servers *all = b->servers;
+	uint16_t port = 0;
+
+	(void)pthread_mutex_lock(&all->lock);
+	for (uint32_t i = 0; i < all->count && port == 0; i++)
+		port = line_server_port(all->serving[i]->lines);
+	(void)pthread_mutex_unlock(&all->lock);
+	return port;
+}
+
 static void serving_stop(struct serving *s)
 {
+	line_server_stop(s->lines);
 	for (uint32_t i = 0; i < s->worker_count; i++)
 		nng_aio_stop(s->workers[i].receive);
 	/* One that is at work finishes, sends, and finds its next receive cancelled. */

@@ -274,7 +274,8 @@ enum exchange slot_exchange(struct slot *slot, const struct buf *question, uint3
 
 void slot_answer_done(struct slot_answer *answer)
 {
-	nng_msg_free(answer->owner);
+	if (answer->owner)
+		nng_msg_free(answer->owner);
 }
 
 /* ---- the manager ---------------------------------------------------------------------------- */

@@ -42,7 +42,7 @@ enum exchange {
 struct slot_answer {
 	const void *data;
 	size_t len;
-	void *owner;
+	void *owner; /* NULL: the answer lies elsewhere */
 };
 /* One frame there, one back.  send_ms: how long to try to hand it over.  ret: slot_answer_done(). */
 enum exchange slot_exchange(struct slot *slot, const struct buf *question, uint32_t send_ms,

@@ -60,6 +60,17 @@
 	X(56, GET_SERVER_MODULES, get_server_modules_request, get_server_modules_reply)          \
 	X(57, GET_MODULES, get_modules_request, modules_reply)                                   \
 	X(58, UPDATE_MODULES, update_modules_request, modules_reply)                             \
+	/* secrets, logs */                                                                      \
+	X(100, CREATE_SERVER_SECRET, create_server_secret_request, create_server_secret_reply)   \
+	X(101, LIST_SERVER_SECRETS, list_server_secrets_request, list_server_secrets_reply)      \
+	X(102, ADD_SECRET, add_secret_request, secret_reply)                                     \
+	X(103, LIST_SECRETS, list_secrets_request, list_secrets_reply)                           \
+	X(104, SET_SECRET, set_secret_request, secret_reply)                                     \
+	X(105, DELETE_SECRET, delete_secret_request, success_reply)                              \
+	X(110, GET_TOOL_LOGS, get_tool_logs_request, get_tool_logs_reply)                        \
+	X(111, LIST_EXECUTIONS, list_executions_request, list_executions_reply)                  \
+	X(112, GET_EXECUTION, get_execution_request, execution)                                  \
+	X(113, GET_EXECUTION_STATS, get_execution_stats_request, get_execution_stats_reply)      \
 	/* people, settings */                                                                   \
 	X(60, AUTH_STATUS, auth_status_request, auth_status_reply)                               \
 	X(61, SETUP, setup_request, setup_reply)                                                 \

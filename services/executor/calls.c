@@ -321,4 +321,3 @@ void calls_stop(struct calls *c)
 	calls_cancel_permits(c, condemn_all, NULL);
 	(void)calls_drain(c, STOP_MS);
 }
-

@@ -170,6 +170,7 @@ static int handle_ping(struct bus_request *rq, struct err *err)
 	reply.capacity = x->cfg.capacity;
 	reply.in_flight = calls_in_flight(x->calls);
 	reply.draining = atomic_load(&x->is_draining);
+	reply.line_port = bus_line_port(x->bus);
 	bus_answer(rq, &reply.base);
 	return 0;
 }

@@ -34,10 +34,10 @@ struct job {
 	/* Names the tool version: jobs with the same key have all the same but for the arguments.
 	 * Inspections have the key of zeros. */
 	uint8_t key[CRYPTO_HASH_SIZE];
-	bool is_inspection; /* parse `code`, run none of it; only that and limits count */
-	bool is_warm;       /* its processes serve many calls, one after the other */
-	struct bytes code;  /* UTF-8 */
-	struct bytes arguments; /* JSON object, scanned */
+	bool is_inspection;         /* parse `code`, run none of it; only that and limits count */
+	bool is_warm;               /* its processes serve many calls, one after the other */
+	struct bytes code;          /* UTF-8 */
+	struct bytes arguments;     /* JSON object, scanned */
 	struct bytes input_schema;  /* JSON or empty */
 	struct bytes output_schema; /* JSON or empty */
 	char *const *modules;       /* beside the default list */

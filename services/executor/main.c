@@ -79,6 +79,7 @@ static int serve(struct executor *x, struct err *err)
 {
 	struct bus_server work = { .listen = x->cfg.bus_listen,
 				   .capacity = 2 * x->cfg.capacity + INSPECT_MAX,
+				   .has_lines = true,
 				   .routes = executor_work_routes,
 				   .route_count = executor_work_route_count,
 				   .service = x };

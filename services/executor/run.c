@@ -490,6 +490,7 @@ static void read_usage(struct run *r)
 	r->ended.cpu_us = cpu_used_us(r, &now);
 	if (resident_kb > 0)
 		r->ended.memory_kb = resident_kb;
+	r->pid = now.pid;
 	r->threads = now.threads_seen;
 	r->base_kb = now.base_kb;
 	r->ran_out_of_memory = now.ran_out_of_memory;

@@ -59,6 +59,7 @@ struct run {
 	uint32_t opened;  /* streams */
 	uint32_t retries; /* processes that were gone before they were told anything */
 	struct wire_ended ended;
+	pid_t pid; /* of the process that served it; 0: not known */
 	struct run_times times;
 	uint32_t duration_ms;
 };

@@ -362,6 +362,10 @@ static void on_ended(struct pool *p, struct worker *w, const struct wire_ended *
 	}
 	if (t->current == w)
 		t->wants_renewal |= is_suspicious(ended);
+	if (s->stage == SANDBOX_WAITING && ended->how == WIRE_EXITED &&
+	    ended->code >= WIRE_CONFINE_EXIT)
+		log_error("executor.call_not_confined",
+			  F_UINT("step", ended->code - WIRE_CONFINE_EXIT));
 	if (s->stage == SANDBOX_WAITING)
 		backoff_grow(&t->fork, clock_mono_ms());
 	s->ended = *ended;

@@ -1,10 +1,13 @@
 #include "calls.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 #include "clock.h"
 #include "events.h"
 #include "id.h"
@@ -63,9 +66,9 @@ struct calls {
 	pthread_t thread;
 	bool is_started;
 	atomic_bool has_cancels;
+	int wake_fd;          /* an eventfd: written to without a lock, and no wake is lost */
 	pthread_mutex_t lock; /* guards all below */
-	pthread_cond_t wake;  /* for the thread; monotonic clock, as the next */
-	pthread_cond_t ended; /* for calls_drain */
+	pthread_cond_t ended; /* for calls_drain; monotonic clock */
 	bool is_stopping, is_draining;
 	struct call *running;
 	size_t count;
@@ -78,10 +81,10 @@ struct calls *calls_new(const struct calls_config *config)
 	pthread_condattr_t attr;
 
 	c->config = *config;
+	c->wake_fd = -1;
 	(void)pthread_mutex_init(&c->lock, NULL);
 	(void)pthread_condattr_init(&attr);
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(&c->wake, &attr);
 	(void)pthread_cond_init(&c->ended, &attr);
 	(void)pthread_condattr_destroy(&attr);
 	return c;
@@ -99,7 +102,14 @@ size_t calls_running(struct calls *c)
 
 /* ---- cancelling ---- */
 
-/* Under the lock. */
+static void wake_thread(struct calls *c)
+{
+	const uint64_t one = 1;
+
+	(void)!write(c->wake_fd, &one, sizeof(one));
+}
+
+/* Needs no lock. */
 static void mark_cancelled(struct calls *c, struct call *call, enum cancel_reason reason)
 {
 	int none = CANCEL_NONE;
@@ -107,7 +117,7 @@ static void mark_cancelled(struct calls *c, struct call *call, enum cancel_reaso
 	if (!atomic_compare_exchange_strong(&call->cancel, &none, (int)reason))
 		return;
 	atomic_store(&c->has_cancels, true);
-	(void)pthread_cond_signal(&c->wake);
+	wake_thread(c);
 }
 
 static bool is_given_up(void *arg)
@@ -150,20 +160,12 @@ void calls_end_revoked(struct calls *c, const PB(Status) * status)
 	(void)pthread_mutex_unlock(&c->lock);
 }
 
-/*
- * On the connection's thread, which may not wait for a lock under which the answer is used: only
- * atomics.  A signal that comes just before the thread sleeps is lost; then the next tick finds the
- * mark.
- */
+/* On the connection's thread, which may not wait for a lock under which the answer is used. */
 static void client_gone(void *arg)
 {
 	struct call *call = arg;
-	int none = CANCEL_NONE;
 
-	if (atomic_compare_exchange_strong(&call->cancel, &none, CANCEL_CLIENT_GONE)) {
-		atomic_store(&call->calls->has_cancels, true);
-		(void)pthread_cond_signal(&call->calls->wake);
-	}
+	mark_cancelled(call->calls, call, CANCEL_CLIENT_GONE);
 }
 
 /* Under the lock: the next older sent call whose executor has not heard of its end. */
@@ -186,6 +188,10 @@ static bool deliver_cancel(struct calls *c, const struct call *call)
 	char call_id[ID_TEXT_SIZE];
 	const char *reason = cancel_texts[atomic_load(&call->cancel)];
 	int r;
+
+	/* One that does not answer would keep all others waiting. */
+	if (!executors_alive(c->config.executors, &place))
+		return false;
 
 	memcpy(call_id, call->call_id, sizeof(call_id));
 	memcpy(to.boot_id, place.boot_id, BOOT_ID_SIZE);
@@ -223,16 +229,24 @@ static void keep_clients_warm(struct calls *c)
 	}
 }
 
+static void wait_for_wake(const struct calls *c, int ms)
+{
+	struct pollfd p = { .fd = c->wake_fd, .events = POLLIN };
+	uint64_t ignored;
+
+	if (poll(&p, 1, ms) > 0)
+		(void)!read(c->wake_fd, &ignored, sizeof(ignored));
+}
+
 static void *calls_main(void *arg)
 {
 	struct calls *c = arg;
 
 	(void)pthread_mutex_lock(&c->lock);
 	while (!c->is_stopping) {
-		struct timespec until;
-
-		clock_abs_after(atomic_load(&c->has_cancels) ? CANCEL_AGAIN_MS : TICK_MS, &until);
-		(void)pthread_cond_timedwait(&c->wake, &c->lock, &until);
+		(void)pthread_mutex_unlock(&c->lock);
+		wait_for_wake(c, atomic_load(&c->has_cancels) ? CANCEL_AGAIN_MS : TICK_MS);
+		(void)pthread_mutex_lock(&c->lock);
 		if (atomic_load(&c->has_cancels))
 			deliver_cancels(c);
 		keep_clients_warm(c);
@@ -243,8 +257,13 @@ static void *calls_main(void *arg)
 
 int calls_start(struct calls *c, struct err *err)
 {
-	int r = thread_start(&c->thread, calls_main, c, err);
+	int r;
 
+	c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (c->wake_fd < 0)
+		return err_set(err, ERR_INTERNAL, "no descriptor for the calls' thread: %s",
+			       strerror(errno));
+	r = thread_start(&c->thread, calls_main, c, err);
 	c->is_started = r == 0;
 	return r;
 }
@@ -272,7 +291,7 @@ void calls_stop(struct calls *c)
 		return;
 	(void)pthread_mutex_lock(&c->lock);
 	c->is_stopping = true;
-	(void)pthread_cond_signal(&c->wake);
+	wake_thread(c);
 	(void)pthread_mutex_unlock(&c->lock);
 	(void)pthread_join(c->thread, NULL);
 	c->is_started = false;
@@ -415,7 +434,9 @@ static void call_opts(const struct call *call, PB(Principal) * principal, struct
 
 static void place_target(const struct executor_place *place, struct bus_target *ret)
 {
-	*ret = (struct bus_target){ .role = ROLE_EXECUTOR, .addr = place->work_addr };
+	*ret = (struct bus_target){ .role = ROLE_EXECUTOR,
+				    .addr = place->work_addr,
+				    .line_port = place->line_port };
 	memcpy(ret->boot_id, place->boot_id, BOOT_ID_SIZE);
 }
 
@@ -586,6 +607,25 @@ static int fail_cancelled(const struct call *call, struct err *err)
 	return err_set(err, ERR_CANCELLED, "cancelled");
 }
 
+/* What of the executor is full: the field of its refusal. */
+static enum place_fate fate_of_busy(const struct err *err)
+{
+	static const struct {
+		const char *field;
+		enum place_fate fate;
+	} rows[] = {
+		{ "tool", PLACE_BUSY_TOOL },
+		{ "memory", PLACE_BUSY_TOOL }, /* a smaller tool may find room */
+		{ "server", PLACE_BUSY_SERVER },
+	};
+
+	for (size_t i = 0; err && i < ARRAY_LEN(rows); i++) {
+		if (strcmp(err->field, rows[i].field) == 0)
+			return rows[i].fate;
+	}
+	return PLACE_BUSY;
+}
+
 /* On one executor.  ret_fate tells what to think of it. */
 static int run_at(struct call *call, const struct executor_place *place, struct json_span arguments,
 		  ProtobufCMessage **ret, enum place_fate *ret_fate, struct err *err)
@@ -598,7 +638,7 @@ static int run_at(struct call *call, const struct executor_place *place, struct 
 		return fail_cancelled(call, err);
 	r = execute(call, arguments, &reply, err);
 	if (r == -ERR_BUSY)
-		*ret_fate = PLACE_BUSY;
+		*ret_fate = fate_of_busy(err);
 	else if (r == -ERR_UNAVAILABLE || r == -ERR_STALE_PEER || r == -ERR_UNKNOWN_OUTCOME)
 		*ret_fate = PLACE_LOST;
 	if (r == 0 || r == -ERR_UNKNOWN_OUTCOME) {
@@ -630,7 +670,7 @@ static int run_somewhere(struct call *call, struct json_span arguments, Protobuf
 		if (r < 0)
 			return r == -ERR_CANCELLED ? fail_cancelled(call, err) : r;
 		r = run_at(call, &place, arguments, ret, &fate, err);
-		executors_give_back(executors, &place, fate);
+		executors_give_back(executors, &want, &place, fate);
 		if (is_elsewhere(r))
 			continue;
 		if (r == -ERR_UNKNOWN_OUTCOME && t->may_repeat &&
@@ -638,6 +678,28 @@ static int run_somewhere(struct call *call, struct json_span arguments, Protobuf
 			continue;
 		return r;
 	}
+}
+
+/* Of all calls that run or wait here one server may be three quarters, and one of its tools three quarters of
+ * these: so a flood leaves room for others.  Under the lock. */
+static int check_share(const struct calls *c, const struct call *call, struct err *err)
+{
+	uint32_t server_max = c->config.max_running - c->config.max_running / 4;
+	uint32_t of_server = 0, of_tool = 0;
+
+	for (const struct call *other = c->running; other; other = other->next) {
+		of_server += strcmp(other->rq->tool->server_id, call->rq->tool->server_id) == 0;
+		of_tool += strcmp(other->rq->tool->tool_id, call->rq->tool->tool_id) == 0;
+	}
+	if (of_tool >= server_max - server_max / 4)
+		return err_set(
+			err, ERR_BUSY,
+			"too many calls of this tool are running or waiting; it was not started");
+	if (of_server >= server_max)
+		return err_set(err, ERR_BUSY,
+			       "too many calls of this server are running or waiting; the tool was "
+			       "not started");
+	return 0;
 }
 
 static int call_list(struct calls *c, struct call *call, struct err *err)
@@ -650,6 +712,8 @@ static int call_list(struct calls *c, struct call *call, struct err *err)
 			    "the gateway is stopping; the tool was not started");
 	} else if (c->count >= c->config.max_running) {
 		r = err_set(err, ERR_BUSY, "too many calls are running; the tool was not started");
+	} else if (check_share(c, call, err) < 0) {
+		r = -ERR_BUSY;
 	} else {
 		c->count++;
 		call->number = ++c->last_number;

@@ -8,9 +8,17 @@
 #include "crypto.h"
 #include "log.h"
 #include "mem.h"
+#include "pauses.h"
 #include "thread.h"
 
-enum { PING_EVERY_MS = 500, MISSES_ALLOWED = 1, BUSY_PAUSE_MS = 50 };
+enum {
+	PING_EVERY_MS = 500,
+	MISSES_ALLOWED = 1,
+	BUSY_PAUSE_MS = 50,
+	WAIT_LOOK_MS = 500,
+	QUEUE_OF_SERVER = EXECUTORS_QUEUE / 4,
+	QUEUE_OF_TOOL = QUEUE_OF_SERVER * 3 / 4,
+};
 
 struct executor {
 	bool is_listed; /* in the newest Status; else kept only while calls are in flight */
@@ -22,37 +30,48 @@ struct executor {
 	uint64_t full_until_ms; /* it said BUSY */
 	bool is_draining, is_down;
 };
+/* A server with calls here; gone with the last of them. */
+struct server_load {
+	char id[64];
+	uint32_t own; /* in flight, on all executors */
+	uint32_t waiting;
+	struct server_load *next;
+};
+/* Lives on the stack of executors_take. */
 struct waiter {
-	const char *server_id;
+	const struct executor_want *want;
+	struct server_load *server;
 	struct waiter *next;
+	pthread_cond_t placed;
+	bool is_placed;
+	struct executor_place place;
 };
 struct executors {
 	executors_ping_fn *ping;
 	void *ping_arg;
 	pthread_t thread;
 	bool is_started;
-	pthread_mutex_t lock;    /* guards all below */
-	pthread_cond_t changed;  /* for calls that wait; monotonic clock, as the next */
-	pthread_cond_t stopping; /* for the ping thread alone: a call's end must not wake it */
+	pthread_mutex_t lock;     /* guards all below */
+	pthread_condattr_t clock; /* monotonic, for all conditions */
+	pthread_cond_t stopping;  /* for the ping thread alone: a call's end must not wake it */
 	bool is_stopping;
 	struct executor rows[EXECUTORS_MAX];
 	size_t count;
-	struct waiter *waiting;
+	struct waiter *waiting; /* in the order of their arrival */
+	struct server_load *servers;
+	struct pauses pauses;
 };
 
 struct executors *executors_new(executors_ping_fn *ping, void *arg)
 {
 	struct executors *e = mem_alloc(sizeof(*e));
-	pthread_condattr_t attr;
 
 	e->ping = ping;
 	e->ping_arg = arg;
 	(void)pthread_mutex_init(&e->lock, NULL);
-	(void)pthread_condattr_init(&attr);
-	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(&e->changed, &attr);
-	(void)pthread_cond_init(&e->stopping, &attr);
-	(void)pthread_condattr_destroy(&attr);
+	(void)pthread_condattr_init(&e->clock);
+	(void)pthread_condattr_setclock(&e->clock, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&e->stopping, &e->clock);
 	return e;
 }
 
@@ -60,11 +79,19 @@ void executors_free(struct executors *e)
 {
 	if (!e)
 		return;
-	(void)pthread_cond_destroy(&e->changed);
+	while (e->servers) {
+		struct server_load *s = e->servers;
+
+		e->servers = s->next;
+		free(s);
+	}
 	(void)pthread_cond_destroy(&e->stopping);
+	(void)pthread_condattr_destroy(&e->clock);
 	(void)pthread_mutex_destroy(&e->lock);
 	free(e);
 }
+
+static void dispatch(struct executors *e);
 
 /* ---- the list ---- */
 
@@ -126,7 +153,7 @@ void executors_update(struct executors *e, const PB(Status) * status)
 			list(e, status->instances[i]);
 	}
 	forget_departed(e);
-	(void)pthread_cond_broadcast(&e->changed);
+	dispatch(e);
 	(void)pthread_mutex_unlock(&e->lock);
 }
 
@@ -137,9 +164,12 @@ static bool is_usable(const struct executor *x)
 	return x->is_listed && !x->is_down && !x->is_draining && x->capacity > 0;
 }
 
-static bool has_room(const struct executor *x, uint64_t now_ms)
+static bool has_room(const struct executors *e, const struct executor *x,
+		     const struct executor_want *want, uint64_t now_ms)
 {
-	return is_usable(x) && x->own + x->foreign < x->capacity && x->full_until_ms <= now_ms;
+	return is_usable(x) && x->own + x->foreign < x->capacity && x->full_until_ms <= now_ms &&
+	       !pauses_hold(&e->pauses, x->at.boot_id, want->key, now_ms) &&
+	       !pauses_hold(&e->pauses, x->at.boot_id, want->server_id, now_ms);
 }
 
 static uint64_t rank(const struct executor *x, const char *key)
@@ -162,7 +192,8 @@ static bool is_freer(const struct executor *a, const struct executor *b)
 }
 
 /* The freer of the first two in rank; when both are full, the first in rank that has room. */
-static struct executor *choose(struct executors *e, const char *key, uint64_t now_ms)
+static struct executor *choose(struct executors *e, const struct executor_want *want,
+			       uint64_t now_ms)
 {
 	struct executor *ranked[EXECUTORS_MAX];
 	uint64_t ranks[EXECUTORS_MAX];
@@ -176,7 +207,7 @@ static struct executor *choose(struct executors *e, const char *key, uint64_t no
 
 		if (!is_usable(x))
 			continue;
-		r = rank(x, key);
+		r = rank(x, want->key);
 		for (k = n++; k > 0 && ranks[k - 1] < r; k--) {
 			ranks[k] = ranks[k - 1];
 			ranked[k] = ranked[k - 1];
@@ -184,14 +215,14 @@ static struct executor *choose(struct executors *e, const char *key, uint64_t no
 		ranks[k] = r;
 		ranked[k] = x;
 	}
-	if (n > 0 && has_room(ranked[0], now_ms))
+	if (n > 0 && has_room(e, ranked[0], want, now_ms))
 		a = ranked[0];
-	if (n > 1 && has_room(ranked[1], now_ms))
+	if (n > 1 && has_room(e, ranked[1], want, now_ms))
 		b = ranked[1];
 	if (a && b)
 		return is_freer(b, a) ? b : a;
 	for (size_t i = 2; !a && !b && i < n; i++) {
-		if (has_room(ranked[i], now_ms))
+		if (has_room(e, ranked[i], want, now_ms))
 			return ranked[i];
 	}
 	return a ? a : b;
@@ -206,16 +237,52 @@ static bool any_usable(const struct executors *e)
 	return false;
 }
 
-/* May one more wait for this server? */
-static bool queue_has_room(const struct executors *e, const char *server_id)
-{
-	size_t all = 0, same = 0;
+/* ---- servers ---- */
 
-	for (const struct waiter *w = e->waiting; w; w = w->next) {
-		all++;
-		same += strcmp(w->server_id, server_id) == 0;
+static struct server_load *find_server(struct executors *e, const char *id)
+{
+	struct server_load *s = e->servers;
+
+	while (s && strcmp(s->id, id) != 0)
+		s = s->next;
+	return s;
+}
+
+static struct server_load *need_server(struct executors *e, const char *id)
+{
+	struct server_load *s = find_server(e, id);
+
+	if (!s) {
+		s = mem_alloc(sizeof(*s));
+		(void)snprintf(s->id, sizeof(s->id), "%s", id);
+		s->next = e->servers;
+		e->servers = s;
 	}
-	return all < EXECUTORS_QUEUE && same < EXECUTORS_QUEUE / 4;
+	return s;
+}
+
+static void drop_server(struct executors *e, struct server_load *s)
+{
+	struct server_load **p = &e->servers;
+
+	if (s->own > 0 || s->waiting > 0)
+		return;
+	while (*p != s)
+		p = &(*p)->next;
+	*p = s->next;
+	free(s);
+}
+
+/* ---- the queue ---- */
+
+static void queue_join(struct executors *e, struct waiter *w)
+{
+	struct waiter **p = &e->waiting;
+
+	while (*p)
+		p = &(*p)->next;
+	*p = w;
+	w->server->waiting++;
 }
 
 static void queue_leave(struct executors *e, struct waiter *w)
@@ -225,17 +292,86 @@ static void queue_leave(struct executors *e, struct waiter *w)
 	while (*p != w)
 		p = &(*p)->next;
 	*p = w->next;
+	w->server->waiting--;
 }
 
-/* Under the lock: until something changed, a pause after BUSY is over, or the deadline. */
-static void wait_change(struct executors *e, uint64_t deadline_ms)
+static size_t queue_count(const struct executors *e, const char *key)
+{
+	size_t n = 0;
+
+	for (const struct waiter *w = e->waiting; w; w = w->next)
+		n += !key || strcmp(w->want->key, key) == 0;
+	return n;
+}
+
+/* May one more wait? */
+static int check_queue(const struct executors *e, const struct executor_want *want,
+		       const struct server_load *server, struct err *err)
+{
+	const char *whose = NULL;
+
+	if (queue_count(e, want->key) >= QUEUE_OF_TOOL)
+		whose = " of this tool";
+	else if (server->waiting >= QUEUE_OF_SERVER)
+		whose = " of this server";
+	else if (queue_count(e, NULL) >= EXECUTORS_QUEUE)
+		whose = "";
+	return whose ? err_set(err, ERR_BUSY,
+			       "too many calls%s are waiting; the tool was not started", whose)
+		     : 0;
+}
+
+/*
+ * The waiting call that is next, and its executor: of the server with the fewest calls in flight, the one that
+ * came first.  What holds for one call of a tool version holds for those behind it.
+ */
+static struct waiter *next_waiter(struct executors *e, uint64_t now_ms, struct executor **ret)
+{
+	const char *hopeless[32];
+	size_t hopeless_count = 0;
+	struct waiter *best = NULL;
+
+	for (struct waiter *w = e->waiting; w; w = w->next) {
+		struct executor *x;
+		size_t i = 0;
+
+		if (best && w->server->own >= best->server->own)
+			continue;
+		while (i < hopeless_count && strcmp(hopeless[i], w->want->key) != 0)
+			i++;
+		if (i < hopeless_count)
+			continue;
+		x = choose(e, w->want, now_ms);
+		if (x) {
+			best = w;
+			*ret = x;
+		} else if (hopeless_count < ARRAY_LEN(hopeless)) {
+			hopeless[hopeless_count++] = w->want->key;
+		}
+	}
+	return best;
+}
+
+static void occupy(struct executor *x, struct server_load *server, struct executor_place *ret)
+{
+	x->own++;
+	server->own++;
+	*ret = x->at;
+}
+
+/* Under the lock: what is free goes to those who wait. */
+static void dispatch(struct executors *e)
 {
 	uint64_t now = clock_mono_ms();
-	uint64_t left = deadline_ms > now ? deadline_ms - now : 0;
-	struct timespec until;
+	struct executor *x = NULL;
+	struct waiter *w;
 
-	clock_abs_after((uint32_t)(left < BUSY_PAUSE_MS ? left : BUSY_PAUSE_MS), &until);
-	(void)pthread_cond_timedwait(&e->changed, &e->lock, &until);
+	while (e->waiting && (w = next_waiter(e, now, &x))) {
+		queue_leave(e, w);
+		occupy(x, w->server, &w->place);
+		w->is_placed = true;
+		(void)pthread_cond_signal(&w->placed);
+	}
 }
 
 static int fail_deadline(const struct executors *e, struct err *err)
@@ -246,77 +382,121 @@ static int fail_deadline(const struct executors *e, struct err *err)
 	return err_set(err, ERR_DEADLINE, "no executor is running; the tool was not started");
 }
 
-/* Under the lock: wait for room.  The executor, or NULL with the reason in err. */
-static struct executor *wait_for_room(struct executors *e, const struct executor_want *want,
-				      struct err *err)
+/* Under the lock, which is released meanwhile.  A pause after BUSY ends without an event: the first in the queue
+ * looks for all. */
+static void wait_a_little(struct executors *e, struct waiter *w)
 {
-	struct waiter w = { .server_id = want->server_id, .next = e->waiting };
-	struct executor *x = NULL;
+	uint64_t now = clock_mono_ms(), deadline = w->want->deadline_mono_ms;
+	uint64_t left = deadline > now ? deadline - now : 0;
+	uint64_t most = e->waiting == w ? BUSY_PAUSE_MS : WAIT_LOOK_MS;
+	struct timespec until;
 
-	e->waiting = &w;
-	while (!x) {
-		if (want->given_up && want->given_up(want->arg)) {
-			(void)err_set(err, ERR_CANCELLED, "cancelled before the tool was started");
-			break;
-		}
-		if (e->is_stopping || clock_mono_ms() >= want->deadline_mono_ms) {
-			(void)fail_deadline(e, err);
-			break;
-		}
-		wait_change(e, want->deadline_mono_ms);
-		x = choose(e, want->key, clock_mono_ms());
+	clock_abs_after((uint32_t)(left < most ? left : most), &until);
+	(void)pthread_cond_timedwait(&w->placed, &e->lock, &until);
+	if (!w->is_placed && e->waiting == w)
+		dispatch(e);
+}
+
+/* Under the lock: wait for a place. */
+static int wait_for_place(struct executors *e, struct waiter *w, struct err *err)
+{
+	int r = 0;
+
+	(void)pthread_cond_init(&w->placed, &e->clock);
+	queue_join(e, w);
+	while (r == 0 && !w->is_placed) {
+		if (w->want->given_up && w->want->given_up(w->want->arg))
+			r = err_set(err, ERR_CANCELLED, "cancelled before the tool was started");
+		else if (e->is_stopping || clock_mono_ms() >= w->want->deadline_mono_ms)
+			r = fail_deadline(e, err);
+		else
+			wait_a_little(e, w);
 	}
-	queue_leave(e, &w);
-	return x;
+	if (!w->is_placed)
+		queue_leave(e, w);
+	(void)pthread_cond_destroy(&w->placed);
+	return r;
 }
 
 int executors_take(struct executors *e, const struct executor_want *want,
 		   struct executor_place *ret, struct err *err)
 {
-	struct executor *x;
-	struct err why = { 0 };
+	struct waiter w = { .want = want };
+	struct executor *x = NULL;
+	int r = 0;
 
 	(void)pthread_mutex_lock(&e->lock);
-	x = choose(e, want->key, clock_mono_ms());
-	if (!x && !queue_has_room(e, want->server_id))
-		(void)err_set(&why, ERR_BUSY,
-			      "too many calls are waiting; the tool was not started");
-	else if (!x)
-		x = wait_for_room(e, want, &why);
+	w.server = need_server(e, want->server_id);
+	/* Nobody overtakes those who wait for the same. */
+	if (!e->waiting || queue_count(e, want->key) == 0)
+		x = choose(e, want, clock_mono_ms());
 	if (x) {
-		x->own++;
-		*ret = x->at;
+		occupy(x, w.server, &w.place);
+	} else {
+		r = check_queue(e, want, w.server, err);
+		if (r == 0)
+			r = wait_for_place(e, &w, err);
 	}
+	if (r == 0)
+		*ret = w.place;
+	drop_server(e, w.server);
 	(void)pthread_mutex_unlock(&e->lock);
-	return x ? 0 : err_set(err, why.code, "%s", why.text);
+	return r;
 }
 
-void executors_give_back(struct executors *e, const struct executor_place *place,
-			 enum place_fate fate)
+/* What the end of a call says of its executor.  Under the lock. */
+static void note_fate(struct executors *e, struct executor *x, const struct executor_want *want,
+		      enum place_fate fate)
 {
+	uint64_t until = clock_mono_ms() + BUSY_PAUSE_MS;
+
+	switch (fate) {
+	case PLACE_DONE:
+		pauses_lift(&e->pauses, x->at.boot_id, want->key);
+		pauses_lift(&e->pauses, x->at.boot_id, want->server_id);
+		break;
+	case PLACE_BUSY:
+		x->full_until_ms = until;
+		break;
+	case PLACE_BUSY_TOOL:
+		pauses_set(&e->pauses, x->at.boot_id, want->key, until);
+		break;
+	case PLACE_BUSY_SERVER:
+		pauses_set(&e->pauses, x->at.boot_id, want->server_id, until);
+		break;
+	case PLACE_LOST:
+		if (!x->is_down)
+			log_warn("gateway.executor_lost", F_STR("executor", x->at.instance));
+		x->is_down = true;
+		break;
+	}
+}
+
+void executors_give_back(struct executors *e, const struct executor_want *want,
+			 const struct executor_place *place, enum place_fate fate)
+{
+	struct server_load *server;
 	struct executor *x;
 
 	(void)pthread_mutex_lock(&e->lock);
 	x = find(e, place->boot_id);
 	if (x) {
 		x->own--;
-		if (fate == PLACE_BUSY)
-			x->full_until_ms = clock_mono_ms() + BUSY_PAUSE_MS;
-		if (fate == PLACE_LOST && !x->is_down) {
-			x->is_down = true;
-			log_warn("gateway.executor_lost", F_STR("executor", place->instance));
-		}
+		note_fate(e, x, want, fate);
 		forget_departed(e);
 	}
-	if (e->waiting)
-		(void)pthread_cond_broadcast(&e->changed);
+	server = need_server(e, want->server_id);
+	server->own--;
+	drop_server(e, server);
+	dispatch(e);
 	(void)pthread_mutex_unlock(&e->lock);
 }
 
 void executors_wake(struct executors *e)
 {
 	(void)pthread_mutex_lock(&e->lock);
-	(void)pthread_cond_broadcast(&e->changed);
+	for (struct waiter *w = e->waiting; w; w = w->next)
+		(void)pthread_cond_signal(&w->placed);
 	(void)pthread_mutex_unlock(&e->lock);
 }
 
@@ -342,8 +522,7 @@ struct executors_count executors_count(struct executors *e)
 		c.answering += is_usable(&e->rows[i]);
 		c.in_flight += e->rows[i].own;
 	}
-	for (const struct waiter *w = e->waiting; w; w = w->next)
-		c.waiting++;
+	c.waiting = queue_count(e, NULL);
 	(void)pthread_mutex_unlock(&e->lock);
 	return c;
 }
@@ -370,6 +549,7 @@ static void note_ping(struct executors *e, const uint8_t *boot_id, int r,
 	x->missed = 0;
 	x->is_down = false;
 	x->is_draining = reply->draining;
+	x->at.line_port = reply->line_port <= UINT16_MAX ? (uint16_t)reply->line_port : 0;
 	x->foreign = reply->in_flight > x->own ? reply->in_flight - x->own : 0;
 }
 
@@ -393,7 +573,7 @@ static void ping_all(struct executors *e)
 		(void)pthread_mutex_lock(&e->lock);
 		note_ping(e, places[i].boot_id, r, &reply);
 	}
-	(void)pthread_cond_broadcast(&e->changed);
+	dispatch(e);
 }
 
 static void *ping_main(void *arg)
@@ -428,7 +608,8 @@ void executors_stop(struct executors *e)
 		return;
 	(void)pthread_mutex_lock(&e->lock);
 	e->is_stopping = true;
-	(void)pthread_cond_broadcast(&e->changed);
+	for (struct waiter *w = e->waiting; w; w = w->next)
+		(void)pthread_cond_signal(&w->placed);
 	(void)pthread_cond_broadcast(&e->stopping);
 	(void)pthread_mutex_unlock(&e->lock);
 	(void)pthread_join(e->thread, NULL);

@@ -5,7 +5,8 @@
  * may be away. A call goes to one of the two executors that rendezvous hashing ranks first for its
  * tool version (so that its zygote is warm there), to the freer of them; when both are full, to the
  * next in rank.  When all are full the caller waits in a bounded queue, of which one server may
- * fill a quarter.
+ * fill a quarter, and one of its tools three quarters of that.  What gets free goes to the waiting server with
+ * the fewest calls in flight; a server or tool that has used its share of the executors waits by itself.
  *
  * Threads: executors_update on the news thread, one ping thread of our own, the rest any thread.
  */
@@ -38,17 +39,20 @@ void executors_update(struct executors *e, const PB(Status) * status);
 struct executor_place {
 	char instance[64];
 	char work_addr[64], control_addr[64];
+	uint16_t line_port; /* as its last ping said; 0: none */
 	uint8_t boot_id[BOOT_ID_SIZE];
 };
 enum place_fate {
-	PLACE_DONE, /* it answered */
-	PLACE_BUSY, /* it said BUSY: full for others' sake */
-	PLACE_LOST, /* the connection is gone: no new calls until a ping succeeds */
+	PLACE_DONE,        /* it answered */
+	PLACE_BUSY,        /* it said BUSY: full for others' sake */
+	PLACE_BUSY_TOOL,   /* the tool has used its share of it */
+	PLACE_BUSY_SERVER, /* the server has */
+	PLACE_LOST,        /* the connection is gone: no new calls until a ping succeeds */
 };
 
 struct executor_want {
 	const char *key;       /* of the tool version: the same goes to the same */
-	const char *server_id; /* for the quarter of the queue */
+	const char *server_id; /* for its share */
 	uint64_t deadline_mono_ms;
 	bool (*given_up)(void *arg); /* asked when woken; true ends the wait with -ERR_CANCELLED */
 	void *arg;
@@ -59,8 +63,9 @@ struct executor_want {
  */
 int executors_take(struct executors *e, const struct executor_want *want,
 		   struct executor_place *ret, struct err *err) BOX_MUST_CHECK;
-void executors_give_back(struct executors *e, const struct executor_place *place,
-			 enum place_fate fate);
+/* want: the one that it was taken for. */
+void executors_give_back(struct executors *e, const struct executor_want *want,
+			 const struct executor_place *place, enum place_fate fate);
 void executors_wake(struct executors *e); /* let waiting calls ask given_up */
 
 /* Is that very start of it (boot id) still listed and answering? */

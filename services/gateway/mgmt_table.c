@@ -98,6 +98,11 @@ const struct mgmt_tool mgmt_table[] = {
 	  "Bring an older version of a tool back as a new version, which is a draft until it is approved. The approved "
 	  "version goes on serving until then." },
 
+	{ "mcpbox_get_tool_logs", "Show a tool's calls", MSG_GET_TOOL_LOGS, MGMT_READS, NULL, mgmt_ask, {
+		P_TOOL,
+		{ "limit",         MGMT_INTEGER, O, "How many; 10 unless given, at most 50" } },
+	  "Show the last calls of a tool: arguments, result or error, what it printed, how long it took." },
+
 	{ "mcpbox_validate_code", "Check code", MSG_VALIDATE_CODE, MGMT_READS, NULL, mgmt_ask, {
 		{ "code",          MGMT_STRING,  R, CODE } },
 	  "Check Python code without running it: syntax, main, and the argument schema that its signature gives." },
@@ -128,6 +133,15 @@ const struct mgmt_tool mgmt_table[] = {
 
 	{ "mcpbox_get_tool_status", "Show review status", MSG_GET_TOOL_STATUS, MGMT_READS, NULL, mgmt_ask, { P_TOOL },
 	  "Show where a tool stands: approval, reasons, and its requests for modules and hosts." },
+
+	{ "mcpbox_create_server_secret", "Ask for a secret", MSG_CREATE_SERVER_SECRET, 0, NULL, mgmt_ask, {
+		P_SERVER,
+		{ "key",           MGMT_STRING,  R, "Name in capitals with underscores, such as API_KEY" },
+		{ "description",   MGMT_STRING,  O, "What it is and where to get it, for the administrator" } },
+	  "Make a place for a secret of a server. Its value is set by an administrator and never shown." },
+
+	{ "mcpbox_list_server_secrets", "List a server's secrets", MSG_LIST_SERVER_SECRETS, MGMT_READS, NULL, mgmt_ask, { P_SERVER },
+	  "List the secrets of a server and whether each has a value. Values are never shown." },
 
 	{ "mcpbox_list_pending_requests", "List what waits for review", MSG_LIST_PENDING_REQUESTS, MGMT_READS, NULL, mgmt_ask, { { 0 } },
 	  "List everything that waits for a person's decision: tools, modules, hosts." },

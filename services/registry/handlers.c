@@ -45,6 +45,9 @@ const struct op registry_ops[] = {
 	{ MSG_REQUEST_NETWORK_ACCESS, DOORS,    RIGHT_AUTHOR,   OP_CHANGE,   STAYS, "host.requested",  NULL,                    network_request },
 	{ MSG_REQUEST_MODULE,         DOORS,    RIGHT_AUTHOR,   OP_CHANGE,   STAYS, "module.requested", NULL,                   module_request },
 	{ MSG_GET_SERVER_MODULES,     DOORS,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    module_show },
+	{ MSG_CREATE_SERVER_SECRET,   DOORS,    RIGHT_AUTHOR,   OP_CHANGE,   STAYS, "secret.created",  NULL,                    secret_create },
+	{ MSG_LIST_SERVER_SECRETS,    DOORS,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    secret_brief_list },
+	{ MSG_GET_TOOL_LOGS,          DOORS,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    execution_logs },
 	{ MSG_LIST_PENDING_REQUESTS,  DOORS,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    approval_pending },
 	/* Decisions: no gateway carries them, so no LLM can make them. */
 	{ MSG_LIST_TOOL_APPROVALS,    ADMIN,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    approval_list },
@@ -62,6 +65,14 @@ const struct op registry_ops[] = {
 	{ MSG_DELETE_MODULE_REQUEST,  ADMIN,    RIGHT_DECIDE,   OP_CHANGE,   STAYS, "module.deleted",  NULL,                    module_delete },
 	{ MSG_GET_MODULES,            ADMIN,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    module_settings },
 	{ MSG_UPDATE_MODULES,         ADMIN,    RIGHT_DECIDE,   OP_CHANGE,   MOVES, "module.approved", NULL,                    module_change_settings },
+
+	{ MSG_ADD_SECRET,             ADMIN,    RIGHT_EDIT,     OP_CHANGE,   STAYS, "secret.created",  NULL,                    secret_add },
+	{ MSG_LIST_SECRETS,           ADMIN,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    secret_list },
+	{ MSG_SET_SECRET,             ADMIN,    RIGHT_SETTINGS, OP_SECRET,   MOVES, "secret.set",      NULL,                    secret_set },
+	{ MSG_DELETE_SECRET,          ADMIN,    RIGHT_SETTINGS, OP_CHANGE,   MOVES, "secret.deleted",  NULL,                    secret_delete },
+	{ MSG_LIST_EXECUTIONS,        ADMIN,    RIGHT_READ,     OP_READ,     STAYS, NULL,              NULL,                    execution_list },
+	{ MSG_GET_EXECUTION,          ADMIN,    RIGHT_READ,     OP_READ,     STAYS, NULL,              NULL,                    execution_get },
+	{ MSG_GET_EXECUTION_STATS,    ADMIN,    RIGHT_READ,     OP_READ,     STAYS, NULL,              NULL,                    execution_stats },
 
 	{ MSG_AUTH_STATUS,            ADMIN,    RIGHT_ANYONE,   OP_READ,     STAYS, NULL,              NULL,                    auth_status },
 	{ MSG_SETUP,                  ADMIN,    RIGHT_ANYONE,   OP_SECRET,   STAYS, "auth.setup",      auth_hash_setup,         auth_setup },

@@ -11,6 +11,7 @@
 #include "mem.h"
 #include "parse.h"
 #include "registry.h"
+#include "seal.h"
 #include "status.h"
 #include "work.h"
 
@@ -28,6 +29,8 @@ static int open_keys(struct registry *reg, struct secret **ret_root, struct err 
 		return err_set(err, ERR_INVALID, "MCPBOX_ENCRYPTION_KEY must be 64 hex digits");
 	}
 	*ret_root = root;
+	reg->seal_key = secret_new(NULL, CRYPTO_KEY_SIZE);
+	crypto_derive(root->data, SEAL_LABEL, reg->seal_key->data);
 	return keys_from_root(root, KEY_GENERATION, &reg->keys, err);
 }
 
@@ -226,6 +229,7 @@ static void registry_stop(struct registry *reg)
 	status_free(reg->status);
 	leases_free(reg->leases);
 	store_free(reg->store);
+	secret_free(reg->seal_key);
 	keys_free(reg->keys);
 	cfg_free(registry_cfg_rows, registry_cfg_row_count, &reg->cfg);
 }

@@ -16,6 +16,7 @@ struct registry {
 	struct service service;
 	struct registry_cfg cfg;
 	struct keys *keys;
+	struct secret *seal_key; /* of secrets at rest, derived from the root */
 	struct bus_tls *tls;
 	struct store *store;
 	struct bus *bus;

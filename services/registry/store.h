@@ -185,6 +185,28 @@ int store_tool_modules(struct store_tx *tx, const char *tool_id, PB(ModuleReques
 int store_tool_network(struct store_tx *tx, const char *tool_id, PB(NetworkRequestBrief) * **ret,
 		       size_t *ret_count) BOX_MUST_CHECK;
 
+/* ---- secrets and logs of calls ------------------------------------------------------------------------ */
+
+int store_secret_create(struct store_tx *tx, const PB(Secret) * s) BOX_MUST_CHECK;
+int store_secret_get(struct store_tx *tx, const char *server_id, const char *key, bool lock,
+		     PB(Secret) * *ret) BOX_MUST_CHECK;
+int store_secret_list(struct store_tx *tx, const char *server_id, PB(Secret) * **ret,
+		      size_t *ret_count) BOX_MUST_CHECK;
+/* Mode, hosts and the sealed value. */
+int store_secret_set(struct store_tx *tx, const PB(Secret) * s, struct bytes sealed) BOX_MUST_CHECK;
+int store_secret_delete(struct store_tx *tx, const char *id) BOX_MUST_CHECK;
+
+/* Ended calls of a tool, newest first; the total counts at most LOGS_COUNTED. */
+enum { LOGS_COUNTED = 100000 };
+int store_tool_logs(struct store_tx *tx, const char *tool_id, uint32_t limit, PB(ToolLog) * **ret,
+		    size_t *ret_count, int64_t *ret_total) BOX_MUST_CHECK;
+int store_execution_list(struct store_tx *tx, const PB(ListExecutionsRequest) * in,
+			 struct page page, PB(Execution) * **ret, size_t *ret_count,
+			 int64_t *ret_total) BOX_MUST_CHECK;
+int store_execution_get(struct store_tx *tx, const char *id, PB(Execution) * *ret) BOX_MUST_CHECK;
+int store_execution_stats(struct store_tx *tx, uint32_t hours,
+			  PB(GetExecutionStatsReply) * *ret) BOX_MUST_CHECK;
+
 /* ---- people and settings ---------------------------------------------------------------------------- */
 
 int store_people_lock(struct store_tx *tx) BOX_MUST_CHECK; /* one set-up at a time */

@@ -1,5 +1,6 @@
 """The admin service over HTTP, with a fake registry on the bus (tests/support/fake_registry.c)."""
 
+import json
 import time
 
 import pytest
@@ -75,6 +76,14 @@ def test_changing_a_tool_answers_with_the_tool_and_its_schema_verbatim(admin):
 def test_delete_answers_204_without_a_body(admin):
     status, body, _ = admin.ask("DELETE", "/api/tools/t1")
     assert (status, body) == (204, "")
+
+
+def test_a_secret_is_set_under_its_name_and_never_comes_back(admin, registry):
+    registry.answers({"SET_SECRET": {"secret": {"id": "x1", "key_name": "API_KEY", "has_value": True, "mode": "inject"}}})
+    status, body, _ = admin.ask("PUT", "/api/servers/s1/secrets/API_KEY", {"value": "hunter2", "hosts": ["a.example"]})
+    assert (status, body["key_name"], body["has_value"]) == (200, "API_KEY", True) and "hunter2" not in json.dumps(body)
+    asked = registry.asked()["request"]
+    assert (asked["server_id"], asked["key"], asked["value"], asked["hosts"]) == ("s1", "API_KEY", "hunter2", ["a.example"])
 
 
 def test_path_wins_over_body(admin, registry):

@@ -195,13 +195,110 @@ def test_progress_comes_before_the_result_and_nothing_is_lost(world):
     assert reply["done"]["content"] == [{"type": "text", "text": "end"}]
 
 
-def test_full_means_busy_and_nothing_started(world):
-    signed = world.sign("import time\ndef main(): time.sleep(1.5)")
-    boxes = [world.gateway.start(execute=world.order(world.at, signed)) for _ in range(3)]
-    while world.gateway.tell(ping={"addr": world.at["control_addr"]})["reply"]["in_flight"] < 3:
+def sign_as(world, server_id, tool_id, code, **spec):
+    ids = {"server_id": server_id, "tool_id": tool_id}
+    return world.sign(code, permit=ids, spec={**ids, **spec})
+
+
+def wait_for_calls(world, at, count):
+    while world.gateway.tell(ping={"addr": at["control_addr"]})["reply"]["in_flight"] < count:
         pass
-    assert world.execute(world.at, signed)["error"]["code"] == "busy"
-    assert [done(b.get(timeout=WAIT))["outcome"] for b in boxes] == ["ok"] * 3
+
+
+def cancel_all(world, orders):
+    for order, box in orders:
+        assert world.gateway.tell(cancel={"addr": world.at["control_addr"], "call_id": order["call_id"]})["reply"]["known"]
+        assert done(box.get(timeout=WAIT))["outcome"] == "cancelled"
+
+
+def start_all(world, signed):
+    orders = [world.order(world.at, s) for s in signed]
+    boxes = [world.gateway.start(execute=order) for order in orders]
+    wait_for_calls(world, world.at, len(orders))
+    return list(zip(orders, boxes))
+
+
+SLEEPER = "import time\ndef main(): time.sleep(30)"
+
+
+def test_full_means_busy_and_nothing_started(world):
+    running = start_all(world, [sign_as(world, server, tool, SLEEPER) for server, tool in (("s1", "t1"), ("s1", "t2"), ("s2", "t3"))])
+    error = world.execute(world.at, sign_as(world, "s3", "t4", SLEEPER))["error"]
+    assert error["code"] == "busy" and "all 3 sandboxes" in error["text"]
+    cancel_all(world, running)
+
+
+def test_one_tool_cannot_take_all_sandboxes(world):
+    """Capacity 3: three quarters of it are two."""
+    greedy = sign_as(world, "s1", "t1", SLEEPER)
+    running = start_all(world, [greedy, greedy])
+    error = world.execute(world.at, greedy)["error"]
+    assert error["code"] == "busy" and "one tool may use" in error["text"]
+    assert done(world.execute(world.at, sign_as(world, "s2", "t2", "def main(): return 1")))["outcome"] == "ok"
+    cancel_all(world, running)
+
+
+def test_one_server_cannot_take_all_sandboxes(world):
+    running = start_all(world, [sign_as(world, "s1", "t1", SLEEPER), sign_as(world, "s1", "t2", SLEEPER)])
+    error = world.execute(world.at, sign_as(world, "s1", "t3", "def main(): return 1"))["error"]
+    assert error["code"] == "busy" and "one server may use" in error["text"]
+    assert done(world.execute(world.at, sign_as(world, "s2", "t4", "def main(): return 1")))["outcome"] == "ok"
+    cancel_all(world, running)
+
+
+def test_a_tool_that_asks_for_more_memory_than_there_is_is_refused(world):
+    error = world.execute(world.at, world.sign("def main(): return 1", spec={"limits": {"memory_mb": 4000000}}))["error"]
+    assert error["code"] == "too_large" and "4000000 MiB" in error["text"]
+
+
+def test_says_where_the_time_went(world):
+    result = done(world.execute(world.at, world.sign("import time\ndef main(): time.sleep(0.05)")))
+    assert set(result["timing"]) == {"queue_us", "sandbox_wait_us", "run_us", "judge_us"}
+    assert result["timing"]["run_us"] >= 50000 and result["timing"]["judge_us"] > 0
+    assert result["memory_kb"] > 1000
+
+
+COUNTER = "calls = 0\ndef main():\n  global calls\n  calls += 1\n  return calls"
+
+
+def test_each_call_has_a_process_of_its_own(world):
+    signed = world.sign(COUNTER)
+    assert [done(world.execute(world.at, signed))["structured"] for _ in range(5)] == [1] * 5
+
+
+def test_warm_reuse_serves_many_calls_in_one_process(world):
+    signed = world.sign(COUNTER, spec={"warm_reuse": True})
+    assert [done(world.execute(world.at, signed))["structured"] for _ in range(5)] == [1, 2, 3, 4, 5]
+
+
+def test_a_warm_process_is_replaced_after_an_excess(world):
+    code = COUNTER.replace("main():", "main(spin=False):").replace("  return", "  while spin: pass\n  return")
+    signed = world.sign(code, spec={"warm_reuse": True, "limits": {"cpu_ms": 300}})
+    assert [done(world.execute(world.at, signed))["structured"] for _ in range(2)] == [1, 2]
+    result = done(world.execute(world.at, signed, {"spin": True}))
+    assert result["outcome"] == "cpu" and result["error_text"].startswith("CPU time limit 0.3 s exceeded (0.3 s"), result
+    assert done(world.execute(world.at, signed))["structured"] == 1
+
+
+def test_cancel_reaches_a_warm_process_and_not_the_next_call(world):
+    signed = world.sign("import time\ndef main(n): time.sleep(n); return n", spec={"warm_reuse": True})
+    order = world.order(world.at, signed, {"n": 30})
+    box = world.gateway.start(execute=order)
+    wait_for_calls(world, world.at, 1)
+    cancel = {"addr": world.at["control_addr"], "call_id": order["call_id"]}
+    assert world.gateway.tell(cancel=cancel)["reply"]["known"]
+    assert done(box.get(timeout=WAIT))["outcome"] == "cancelled"
+    assert done(world.execute(world.at, signed, {"n": 0}))["structured"] == 0
+    assert world.gateway.tell(cancel=cancel)["reply"]["known"]  # done: nothing happens
+    assert done(world.execute(world.at, signed, {"n": 0}))["structured"] == 0
+
+
+def test_many_new_tools_at_once_all_get_a_sandbox(world):
+    """More than there are spares: they are started as they are needed."""
+    for turn in range(2):
+        signed = [sign_as(world, "s%d" % i, "t%d" % i, "def main(): return %d" % (turn * 10 + i)) for i in range(3)]
+        boxes = [world.gateway.start(execute=world.order(world.at, s)) for s in signed]
+        assert [done(b.get(timeout=WAIT))["structured"] for b in boxes] == [turn * 10 + i for i in range(3)]
 
 
 def time_of_a_cancel(world):
@@ -265,10 +362,10 @@ def workers_of(pid):
 
 
 def test_a_killed_worker_is_replaced_and_its_call_told(world):
-    signed = world.sign("import time\ndef main(n: int):\n  time.sleep(n)\n  return n")
-    box = world.gateway.start(execute=world.order(world.at, signed, {"n": 20}))
-    while not world.gateway.tell(ping={"addr": world.at["control_addr"]})["reply"]["in_flight"]:
-        pass
+    signed = world.sign("import time\ndef main(n: int):\n  mcp.progress(1)\n  time.sleep(n)\n  return n")
+    order = world.order(world.at, signed, {"n": 20}, wants_progress=True)
+    assert world.gateway.tell(execute=order)["reply"]["running"]["events"]  # it runs, and not only waits
+    box = world.gateway.start(wait={"addr": order["addr"], "call_id": order["call_id"], "after_seq": 1})
     for pid in workers_of(world.executor.pid):
         os.kill(pid, signal.SIGKILL)
     lost = done(box.get(timeout=WAIT))

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import queue
+import re
 import signal
 import socket
 import subprocess
@@ -145,6 +146,10 @@ class World:
 
     def health(self):
         return json.loads(self.http("GET", "/health")[1])
+
+    def metric(self, name):
+        text = self.http("GET", "/metrics")[1].decode()
+        return float(re.search(rf"^mcpbox_\w*{name} (.*)$", text, re.M).group(1))
 
     def http(self, method, path, body=None, headers=None):
         """status, body bytes, headers"""
@@ -665,7 +670,7 @@ def test_management_schemas_name_only_what_the_message_has(shared):
 
 MANAGEMENT = set("""list_servers get_server create_server delete_server start_server stop_server list_tools get_tool
     create_tool update_tool delete_tool validate_code test_code list_tool_versions rollback_tool request_publish
-    get_server_modules request_module request_network_access get_tool_status list_pending_requests""".split())
+    get_server_modules request_module get_tool_logs create_server_secret list_server_secrets request_network_access get_tool_status list_pending_requests""".split())
 SHAPES = {"string": str, "integer": int, "boolean": bool, "object": dict, "array": list, "null": type(None)}
 
 
@@ -749,6 +754,19 @@ def test_each_call_is_recorded_before_its_answer(shared):
     assert records[1]["call"]["stdout"] == "printed\n" and records[1]["call"]["executed_by"] == "127.0.0.1"
 
 
+def test_what_a_call_ran_into_is_recorded_with_it(shared):
+    since = len(shared.registry.facts)
+    assert shared.call("echo", {"do": "excess"})["content"][0]["text"] == "memory limit 64 MiB exceeded"
+    call = shared.registry.wait_for(lambda f: f.get("record", {}).get("kind") == "call_ended", since)["record"]["call"]
+    assert call["outcome"] == "memory"
+    assert call["excess"] == {"limit": "memory_mb", "allowed": 64, "used": 61}
+    assert call["refused"] == [{"kind": "import", "name": "os", "line": 3, "count": 2},
+                               {"kind": "host", "name": "a.example:443", "line": 0, "count": 1}]
+
+
+PROMISED = 0.2      # from the client's word to the executor's, of 200 ms that its process may still live
+
+
 def test_disconnect_cancels_a_modern_call(own):
     executor = own.executors["executor-a"]
     stream = socket.create_connection(("127.0.0.1", own.port))
@@ -758,8 +776,10 @@ def test_disconnect_cancels_a_modern_call(own):
                     f"MCP-Protocol-Version: {MODERN}\r\nMcp-Method: tools/call\r\nMcp-Name: echo\r\n"
                     f"Content-Length: {len(body)}\r\n\r\n{body}").encode())
     executor.wait_for(lambda f: "execute" in f)
+    left = time.monotonic()
     stream.close()
     assert executor.wait_for(lambda f: "cancel" in f)["cancel"] == "client_gone"
+    assert time.monotonic() - left < PROMISED
     record = own.registry.wait_for(lambda f: f.get("record", {}).get("kind") == "call_ended")["record"]
     assert record["call"]["outcome"] == "cancelled"
 
@@ -787,9 +807,13 @@ def test_legacy_call_is_cancelled_by_notification(own):
     own.post({**cancelled, "params": {"requestId": 1}}, Mcp_Session_Id=session)
     assert own.legacy(session, "ping")[0] == 200
     assert not any("cancel" in f for f in executor.facts)
+    asked = time.monotonic()
     own.post(cancelled, Mcp_Session_Id=session)
     assert executor.wait_for(lambda f: "cancel" in f)["cancel"] == "cancelled"
+    assert time.monotonic() - asked < PROMISED
     assert answers.get(timeout=WAIT)[:2] == (202, None)
+    record = own.registry.wait_for(lambda f: f.get("record", {}).get("kind") == "call_ended")["record"]
+    assert record["call"]["outcome"] == "cancelled"
 
 
 def test_revocation_ends_a_running_call(own):
@@ -799,6 +823,8 @@ def test_revocation_ends_a_running_call(own):
     own.registry.tell({"revoke": "t-echo"})
     assert executor.wait_for(lambda f: "cancel" in f)["cancel"] == "revoked"
     assert answers.get(timeout=WAIT)[1]["result"]["isError"] is True
+    record = own.registry.wait_for(lambda f: f.get("record", {}).get("kind") == "call_ended")["record"]
+    assert record["call"]["outcome"] == "cancelled"
     assert "revoked" in own.call("echo")["content"][0]["text"]
 
 
@@ -825,6 +851,27 @@ def test_busy_executor_is_passed_over(own, tmp_path):
     result = own.call("echo", {"do": "busy_once", "file": str(tmp_path / "once")})
     assert result["isError"] is False
     assert [sum("execute" in f for f in e.facts) for e in own.executors.values()] == [1, 1]
+
+
+def test_a_flood_of_one_server_leaves_room_for_another(own):
+    """Four sandboxes, all held by one server's tool, with more of its calls in line: what gets free is the other's."""
+    executor = own.executors["executor-a"]
+    own.registry.tell({"map": {"tools": TOOLS + [tool("quick", server="other")],
+                               "servers": [SERVERS[0], {**SERVERS[1], "running": True}]}})
+    own.until(lambda: own.health()["tools"] == len(TOOLS) + 1)
+    session = own.open_session()
+    for n in range(4):
+        legacy_hold(own, session, n)
+        executor.wait_for(lambda f: sum("execute" in x for x in executor.facts) == n + 1)
+    for n in range(4, 12):
+        legacy_hold(own, session, n)
+    own.until(lambda: own.metric("calls_waiting") == 8)
+    answer = queue.Queue()
+    threading.Thread(target=lambda: answer.put(own.call("quick", path="/mcp/other")), daemon=True).start()
+    own.until(lambda: own.metric("calls_waiting") == 9)
+    own.post({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 0}}, Mcp_Session_Id=session)
+    assert answer.get(timeout=WAIT)["isError"] is False
+    executor.wait_for(lambda f: sum("execute" in x for x in executor.facts) == 6)   # then the next in line
 
 
 def test_frozen_executor_gets_no_new_calls(own):

@@ -1,5 +1,7 @@
 """The real registry on a real PostgreSQL; the other services are played by tests/support/registry_ask.c."""
 
+import ctypes
+import ctypes.util
 import hashlib
 import json
 import secrets
@@ -980,3 +982,135 @@ def test_a_rejected_host_is_asked_for_again_once_its_decision_is_deleted(staffed
     r.admin("DECIDE_NETWORK", request_id=request_id, action="approve")
     with pytest.raises(Refused, match="revoke it first"):
         r.admin("DELETE_NETWORK_REQUEST", request_id=request_id)
+
+
+# ---- secrets -------------------------------------------------------------------------------------
+
+
+def unseal(r, server_id, name, sealed):
+    """As the design says it, with libsodium itself: None when it does not open."""
+    sodium = ctypes.CDLL(ctypes.util.find_library("sodium"))
+    key = hashlib.blake2b(b"mcpbox secrets 1", digest_size=32, key=bytes.fromhex(r.key)).digest()
+    bound = b"secret\0" + server_id.encode() + b"\0" + name.encode()
+    out, length = ctypes.create_string_buffer(len(sealed)), ctypes.c_ulonglong()
+    bad = sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(
+        out, ctypes.byref(length), None, sealed[24:], ctypes.c_ulonglong(len(sealed) - 24), bound,
+        ctypes.c_ulonglong(len(bound)), sealed[:24], key)
+    return None if bad else out.raw[:length.value].decode()
+
+
+VALUE = "s3cr3t-value-öäü"
+
+
+def test_a_secret_is_sealed_for_its_server_and_name_and_is_shown_nowhere(staffed):
+    r = staffed
+    server_id, tool_id = make_live(r)
+    made = r.llm("CREATE_SERVER_SECRET", server_id=server_id, key="API_KEY", description="of the weather service")
+    assert (made["success"], made["key"], made["has_value"]) == (True, "API_KEY", False)
+    listed = r.llm("LIST_SERVER_SECRETS", server_id=server_id)
+    assert listed["secrets"] == [{"key": "API_KEY", "description": "of the weather service", "has_value": False}]
+    answer = r.admin("SET_SECRET", server_id=server_id, key="API_KEY", value=VALUE, hosts=["API.example.com."])["secret"]
+    assert (answer["has_value"], answer["mode"], answer["hosts"]) == (True, "inject", ["api.example.com"])
+    assert r.llm("LIST_SERVER_SECRETS", server_id=server_id)["secrets"][0]["has_value"] is True
+
+    sealed = bytes.fromhex(r.sql("SELECT encode(value, 'hex') FROM secrets"))
+    assert unseal(r, server_id, "API_KEY", sealed) == VALUE
+    assert unseal(r, server_id, "API_KEY2", sealed) is None and unseal(r, tool_id, "API_KEY", sealed) is None
+    r.admin("SET_SECRET", server_id=server_id, key="API_KEY", value=VALUE)
+    assert bytes.fromhex(r.sql("SELECT encode(value, 'hex') FROM secrets"))[:24] != sealed[:24], "a fresh nonce"
+
+    said = json.dumps([answer, r.admin("LIST_SECRETS", server_id=server_id), r.owner("LIST_AUDIT", limit=500)["events"]])
+    tables = r.sql("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'").split()
+    kept = "".join(r.sql(f"SELECT coalesce(string_agg(x::text, ''), '') FROM {t} x") for t in tables)
+    assert kept and not any(form in text for text in (said, kept, "".join(r.log))
+                            for form in (VALUE, VALUE.encode().hex(), json.dumps(VALUE)))
+    assert [e["outcome"] for e in r.owner("LIST_AUDIT", topics=["secret.set"], limit=9)["events"]] == ["ok", "ok"]
+
+
+def test_refuses_bad_secrets_and_says_the_value_in_no_refusal(staffed):
+    r = staffed
+    server_id, _ = make_tool(r)
+    r.llm("CREATE_SERVER_SECRET", server_id=server_id, key="API_KEY")
+    for msg, body, words in (
+            ("CREATE_SERVER_SECRET", {"key": "API_KEY"}, "already"), ("CREATE_SERVER_SECRET", {"key": "a b"}, "letters"),
+            ("CREATE_SERVER_SECRET", {}, "missing"), ("ADD_SECRET", {"key_name": "api_key"}, "capital letters"),
+            ("SET_SECRET", {"key": "API_KEY"}, "value is missing"),
+            ("SET_SECRET", {"key": "API_KEY", "value": VALUE * 1000}, "longer than 10000"),
+            ("SET_SECRET", {"key": "API_KEY", "value": VALUE, "mode": "show"}, "inject or reveal"),
+            ("SET_SECRET", {"key": "API_KEY", "value": VALUE, "hosts": ["a b"]}, ""),
+            ("SET_SECRET", {"key": "OTHER", "value": VALUE}, "no secret of that name"),
+            ("SET_SECRET", {"key": "API_KEY", "value": VALUE, "revision": 7}, "changed")):
+        with pytest.raises(Refused, match=words) as refused:
+            r.admin(msg, server_id=server_id, **body)
+        assert VALUE not in refused.value.text + refused.value.hint
+    for msg in ("SET_SECRET", "DELETE_SECRET", "ADD_SECRET"):
+        with pytest.raises(Refused):
+            r.llm(msg, server_id=server_id, key="API_KEY")
+    made = r.admin("ADD_SECRET", server_id=server_id, key_name="TOKEN_2")["secret"]
+    assert (made["key_name"], made["has_value"], made["revision"]) == ("TOKEN_2", False, 1)
+    assert r.admin("DELETE_SECRET", server_id=server_id, key="TOKEN_2")["success"]
+    assert [s["key_name"] for s in r.admin("LIST_SECRETS", server_id=server_id)["items"]] == ["API_KEY"]
+
+
+# ---- logs of calls -------------------------------------------------------------------------------
+
+
+def ship_calls(r, calls):
+    """call id -> what its records say; each a start and an end, an end of None left out."""
+    records = []
+    for i, (call_id, tool_id, server_id, start, end) in enumerate(calls):
+        at = f"2026-11-22T12:00:{i:02d}.000Z"
+        records.append({"at": at, "kind": "call_started", "call_id": call_id,
+                        "call": {"tool_id": tool_id, "server_id": server_id, "tool_name": "service_status", **start}})
+        if end:
+            records.append({"at": at, "kind": "call_ended", "call_id": call_id, "call": end})
+    for no, record in enumerate(records, 1):
+        record["no"] = no
+    r.gateway("SHIP_RECORDS", origin="gateway-" + secrets.token_hex(4), records=records)
+
+
+def test_calls_are_listed_for_authors_and_for_people(staffed):
+    r = staffed
+    server_id, tool_id = make_live(r)
+    ship_calls(r, [
+        ("c1", tool_id, server_id, {"input_args": {"a": 1}, "executed_by": "eve"},
+         {"outcome": "ok", "result": {"x": [1]}, "stdout": "hi\n", "duration_ms": 7}),
+        ("c2", tool_id, server_id, {"is_test": True}, {"outcome": "timeout", "error": "too slow", "duration_ms": 21}),
+        ("c3", tool_id, server_id, {}, None),
+        ("c4", "other", "elsewhere", {}, {"outcome": "ok", "duration_ms": 2})])
+    logs = r.llm("GET_TOOL_LOGS", tool_id=tool_id)
+    assert (logs["tool_name"], logs["total"], [entry["id"] for entry in logs["logs"]]) == ("service_status", 2, ["c2", "c1"])
+    assert logs["logs"][1] == {"id": "c1", "success": True, "duration_ms": 7, "error": None, "input_args": {"a": 1},
+                               "result": {"x": [1]}, "stdout": "hi\n", "executed_by": "eve",
+                               "created_at": "2026-11-22T12:00:00.000Z"}
+    assert (logs["logs"][0]["success"], logs["logs"][0]["error"], logs["logs"][0]["result"]) == (False, "too slow", None)
+    assert [entry["id"] for entry in r.llm("GET_TOOL_LOGS", tool_id="news/service_status", limit=1)["logs"]] == ["c2"]
+    with pytest.raises(Refused, match="not found"):
+        r.llm("GET_TOOL_LOGS", tool_id=server_id)
+
+    def ids(**filters):
+        found = r.admin("LIST_EXECUTIONS", **filters)
+        assert found["total"] == len(found["items"])
+        return [e["id"] for e in found["items"]]
+    assert ids() == ["c4", "c3", "c2", "c1"]
+    assert ids(server_id=server_id) == ["c3", "c2", "c1"] and ids(tool_id="other") == ["c4"]
+    assert ids(success=True) == ["c4", "c1"] and ids(success=False) == ["c2"]
+    assert ids(executed_by="eve") == ["c1"] and ids(tool_name="SERVICE") == ["c4", "c3", "c2", "c1"]
+    page = r.admin("LIST_EXECUTIONS", page=2, page_size=3)
+    assert ([e["id"] for e in page["items"]], page["total"], page["pages"]) == (["c1"], 4, 2)
+    one = r.admin("GET_EXECUTION", log_id="c2")
+    assert (one["is_test"], one["outcome"]) == (True, "timeout")
+    assert r.admin("GET_EXECUTION", log_id="c3")["outcome"] is None
+    stats = r.admin("GET_EXECUTION_STATS", period_hours=8760)
+    assert (stats["total_executions"], stats["successful"], stats["failed"], stats["avg_duration_ms"]) == (4, 2, 1, 10)
+    assert (stats["unique_tools"], stats["unique_users"], stats["period_hours"]) == (2, 1, 8760)
+    with pytest.raises(Refused, match="period_hours"):
+        r.admin("GET_EXECUTION_STATS", period_hours=8761)
+
+
+def test_a_result_that_was_cut_is_shown_as_text(staffed):
+    r = staffed
+    server_id, tool_id = make_live(r)
+    ship_calls(r, [("c1", tool_id, server_id, {}, {"outcome": "ok", "result": {"x": "y" * 70000}})])
+    result = r.llm("GET_TOOL_LOGS", tool_id=tool_id)["logs"][0]["result"]
+    assert isinstance(result, str) and result.startswith('{"x":"yyy')

@@ -8,8 +8,10 @@ says and every invariant held.
 
 import argparse
 import ast
+import functools
 import json
 import os
+import queue
 import re
 import socket
 import statistics
@@ -66,8 +68,9 @@ class Case:
         self.expect = head["expect"]
         self.wall = float(head.get("wall", 5))
         self.needs = head.get("needs", "").split()
-        self.layers = head.get("layers", "").split()
+        self.settings = head.get("settings", "full docker").split()
 
+    @functools.cached_property
     def modules(self):
         try:
             tree = ast.parse(self.code)
@@ -81,10 +84,10 @@ class Case:
                 names.add(node.module)
         return sorted(names)
 
-    def order(self):
-        return {"code": self.code, "modules": self.modules(), "timeout_ms": int(self.wall * 1000),
+    def order(self, arguments="arguments"):
+        return {"code": self.code, "modules": self.modules, "timeout_ms": int(self.wall * 1000),
                 "memory_mb": int(self.head.get("memory-mb", 256)),
-                "arguments": json.loads(self.head.get("arguments", "{}"))}
+                "arguments": json.loads(self.head.get(arguments, "{}"))}
 
 
 class Fixtures:
@@ -108,7 +111,14 @@ class Fixtures:
             self._listen(socket.AF_UNIX, name, None)
         for name in ("sock", "dgram"):
             os.chmod(CANARY_DIR / name, 0o777)
+        (CANARY_DIR / "owned.txt").write_text("not a canary\n")
+        os.chmod(CANARY_DIR / "owned.txt", 0o600)
         os.utime(CANARY_DIR / "file.txt", (1, 2))  # read before it was written: the next read is noted by the kernel
+        self.untouched = self._look()
+
+    def give_to(self, uid):
+        """What the executor's own user owns, as its key file is."""
+        os.chown(CANARY_DIR / "owned.txt", uid, uid)
         self.untouched = self._look()
 
     @staticmethod
@@ -195,6 +205,8 @@ def outcome_class(answer):
 
 def expectation_problem(case, answer):
     got = outcome_class(answer)
+    if answer["outcome"] == "internal":
+        return "passed for a failure of the executor: %s" % answer["error"][:200]
     if case.expect == "contained":
         return None
     if case.expect == "error":
@@ -223,30 +235,32 @@ def reply_problems(answer, log):
 class Runner:
     """One executor in one setting; fixtures are the caller's."""
 
-    def __init__(self, cases, setting, without=(), fixtures=None):
+    def __init__(self, cases, setting, without, fixtures):
         self.cases, self.setting, self.fixtures = cases, setting, fixtures
         self.box = Sandboxes(setting, without, env={"ESCAPE_CANARY_ENV": "CANARY-env-5f0c"})
+        fixtures.give_to(self.box.uid)
         Neighbour(self.box).quiet()  # the first call of a tool loads it
 
     def close(self):
         return self.box.close()
-
-    def applies(self, case):
-        return all(self.box.layers.get(layer) for layer in case.layers)
 
     def _prepare(self, case):
         if "previous" in case.needs:
             self.box.run(PREVIOUS, arguments={"secret": "CANARY-previous-a6e7"})
         if "after" in case.head:
             self.box.run(**self.cases[case.head["after"]].order())
+        if "after-arguments" in case.head:
+            self.box.run(**case.order("after-arguments"))
 
     def _start_beside(self, case):
         """Calls that run at the same time: what they must give, and the queue."""
         beside = []
         if "sibling" in case.needs:
             beside.append((7331, self.box.start(SIBLING, modules=["threading"], arguments={"secret": "CANARY-sibling-c3d8"})))
-        if "with" in case.head:
-            beside.append((None, self.box.start(**self.cases[case.head["with"]].order())))
+        others = [self.cases[case.head["with"]].order()] if "with" in case.head else []
+        others += [case.order("with-arguments")] if "with-arguments" in case.head else []
+        beside += [(None, self.box.start(**order)) for order in others]
+        if others:
             time.sleep(0.6)
         return beside
 
@@ -261,12 +275,12 @@ class Runner:
         beside = self._start_beside(case)
         thread.start()
         started = time.monotonic()
-        answer = self.box.start(**case.order()).get(timeout=60)
+        answer = self.box.run(**case.order())
         took = time.monotonic() - started
         if took > case.wall + 2:
             late.append("the reply took %.1f s" % took)
         for wanted, box in beside:
-            other = box.get(timeout=60)
+            other = self.box.take(box)
             if wanted is not None and other["structured"] != wanted:
                 problems.append("the sibling was disturbed: %s %s" % (other["outcome"], other["error"][:200]))
         is_over.set()
@@ -324,16 +338,23 @@ def run_all(cases, setting, without, ids, say):
     failed = 0
     for case in [cases[i] for i in ids or cases]:
         row = {"id": case.id, "setting": setting, "expected": case.expect}
-        if runner.applies(case):
+        if setting in case.settings:
             started = time.monotonic()
-            answer, row["problems"] = runner.judge(case)
-            row.update(got=answer["outcome"], error=answer["error"][:300], structured=json.dumps(answer["structured"])[:600],
-                       seconds=round(time.monotonic() - started, 2))
+            try:
+                answer, row["problems"] = runner.judge(case)
+                row.update(got=answer["outcome"], error=answer["error"][:300], structured=json.dumps(answer["structured"])[:600])
+            except (OSError, RuntimeError, queue.Empty) as e:
+                row.update(got="lost", problems=["the executor was lost: %r" % e])
+                runner.box.destroy()
+                runner = Runner(cases, setting, without, fixtures)
+            row["seconds"] = round(time.monotonic() - started, 2)
         else:
-            row.update(got="left out: needs " + " ".join(case.layers), problems=[])
+            row.update(got="left out: for setting " + " ".join(case.settings), problems=[])
         failed += bool(row["problems"])
         say(row)
-    if runner.close() != 0:
+    ended = runner.close()
+    runner.box.destroy()
+    if ended != 0:
         failed += 1
         say({"id": "executor", "setting": setting, "expected": "ok", "got": "", "problems": ["the executor ended badly"]})
     return failed

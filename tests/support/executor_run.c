@@ -8,7 +8,7 @@
  *	in   {"id","code","arguments","modules":[...],"input_schema","output_schema","timeout_ms","memory_mb",...,
  *	      "warm","server","tool","cancel_after_ms"}
  *	out  {"id","outcome","content","structured","stdout","error","detail","ms","cpu_us","memory_kb",
- *	      "wait_us","run_us","events":[...]}
+ *	      "pid","wait_us","run_us","events":[...]}
  * What differs in anything but the arguments is another tool version; "server" and "tool" are names that
  * tell equal code apart.  "warm": its processes serve many calls.
  * {"id","inspect":true,"code"} gives {"id","inspection"}.  --egress: a stream is a plain connection to that
@@ -194,7 +194,7 @@ static void say_result(struct order *o, const struct run_facts *facts, const str
 	buf_printf(&line, ",\"ms\":%u,\"cpu_us\":%llu,\"memory_kb\":%llu", o->run.duration_ms,
 		   (unsigned long long)o->run.ended.cpu_us,
 		   (unsigned long long)o->run.ended.memory_kb);
-	buf_printf(&line, ",\"wait_us\":%llu,\"run_us\":%llu,\"events\":[",
+	buf_printf(&line, ",\"pid\":%d,\"wait_us\":%llu,\"run_us\":%llu,\"events\":[", o->run.pid,
 		   (unsigned long long)(t->taken - t->started),
 		   (unsigned long long)(t->answered - t->taken));
 	buf_add(&line, o->events.data, o->events.len);

@@ -187,7 +187,7 @@ static size_t fill_routes(void)
 {
 	size_t count = 0;
 
-	for (uint16_t msg = 1; msg < 100; msg++)
+	for (uint16_t msg = 1; msg < 120; msg++)
 		if (msg_row(msg))
 			routes[count++] = (struct bus_route){
 				msg, ~0u, 0, msg == MSG_GET_STATUS ? answer_get_status : answer

@@ -7,6 +7,7 @@
  * "events": progress 1, 2 and a log message, then the result.  "hold": until it is cancelled.  "slow": answers
  * Running at once and Done after 300 ms.  "exit": the process dies.  "exit_once": it dies and
  * leaves the file that the member `file` names; where that is there already: echo.  "busy_once": likewise BUSY.
+ * "excess": over its memory limit, and two refusals.
  * A spec is asked for at its first use.  Facts on standard output: {"ready":true}, {"execute":ID},
  * {"cancel":REASON}.
  */
@@ -39,11 +40,10 @@ static void say(const char *key, const char *value)
 
 /* ---- what a call does ---- */
 
-static void answer_done(struct bus_request *rq, PB(Done__Outcome) outcome, const char *text,
-			const char *structured)
+static void finish(struct bus_request *rq, PB(Done) done, PB(Done__Outcome) outcome,
+		   const char *text, const char *structured)
 {
 	PB(ExecuteReply) reply = MCPBOX__V1__EXECUTE_REPLY__INIT;
-	PB(Done) done = MCPBOX__V1__DONE__INIT;
 	struct buf content = BUF_INIT(1u << 20);
 
 	buf_add_str(&content, "[{\"type\":\"text\",\"text\":");
@@ -59,6 +59,38 @@ static void answer_done(struct bus_request *rq, PB(Done__Outcome) outcome, const
 	reply.done = &done;
 	bus_answer(rq, &reply.base);
 	buf_done(&content);
+}
+
+static void answer_done(struct bus_request *rq, PB(Done__Outcome) outcome, const char *text,
+			const char *structured)
+{
+	finish(rq, (PB(Done))MCPBOX__V1__DONE__INIT, outcome, text, structured);
+}
+
+static void do_excess(struct bus_request *rq)
+{
+	PB(Done) done = MCPBOX__V1__DONE__INIT;
+	PB(Excess) excess = MCPBOX__V1__EXCESS__INIT;
+	PB(Refusal) refused[] = { MCPBOX__V1__REFUSAL__INIT, MCPBOX__V1__REFUSAL__INIT };
+	PB(Refusal) * list[] = { &refused[0], &refused[1] };
+	static char limit[] = "memory_mb", import[] = "import", host[] = "host", os[] = "os",
+		    name[] = "a.example:443";
+
+	excess.limit = limit;
+	excess.allowed = 64;
+	excess.used = 61;
+	refused[0].kind = import;
+	refused[0].name = os;
+	refused[0].line = 3;
+	refused[0].count = 2;
+	refused[1].kind = host;
+	refused[1].name = name;
+	refused[1].count = 1;
+	done.excess = &excess;
+	done.refused = list;
+	done.n_refused = ARRAY_LEN(list);
+	finish(rq, done, MCPBOX__V1__DONE__OUTCOME__OUTCOME_MEMORY, "memory limit 64 MiB exceeded",
+	       NULL);
 }
 
 static void answer_running(struct bus_request *rq, uint32_t seq, PB(Event) * *events, size_t count)
@@ -163,6 +195,8 @@ static int act(struct bus_request *rq, const PB(ExecuteRequest) * in, const json
 		answer_running(rq, 0, NULL, 0);
 	} else if (strcmp(what, "hold") == 0) {
 		do_hold(rq, in->call_id);
+	} else if (strcmp(what, "excess") == 0) {
+		do_excess(rq);
 	} else if (strcmp(what, "exit") == 0) {
 		_exit(3);
 	} else {
@@ -230,6 +264,7 @@ static int ping(struct bus_request *rq, struct err *err BOX_UNUSED)
 {
 	PB(PingReply) reply = MCPBOX__V1__PING_REPLY__INIT;
 
+	reply.line_port = bus_line_port(((struct fake *)rq->service)->bus);
 	bus_answer(rq, &reply.base);
 	return 0;
 }
@@ -253,7 +288,9 @@ static void fill(void *arg BOX_UNUSED, PB(Instance) * instance)
 static int start(struct fake *f, char **argv, struct err *err)
 {
 	struct bus_config config = { .instance = argv[3], .registry_addrs = argv[2], .slots = 4 };
-	struct bus_server server = { .listen = "tcp://127.0.0.1:0", .capacity = 16, .service = f };
+	struct bus_server server = {
+		.listen = "tcp://127.0.0.1:0", .capacity = 16, .service = f, .has_lines = true
+	};
 	const struct bus_news news = { 0 };
 	struct keys *keys = NULL;
 	char addr[64];

@@ -1,12 +1,14 @@
 """Drives tests/support/executor_run.c: real sandboxes, no bus."""
 
 import atexit
+import contextlib
 import functools
 import itertools
 import json
 import os
 import queue
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -17,7 +19,8 @@ SOURCE_BIN = Path(os.environ.get("MCPBOX_TEST_BIN", ROOT / "build/dev/bin"))
 SOURCE_RUNTIME = ROOT / "services/executor/runtime"
 PROGRAMS = ("executor_run", "executor_peer", "no_namespaces", "mcpbox-executor", "mcpbox-worker")
 WAIT = 60
-LAYERS = {"seccomp": 1, "landlock": 2, "userns": 4, "pidns": 8, "mountns": 16, "netns": 32, "rlimits": 128}
+LAYERS = {"seccomp": 1, "landlock": 2, "userns": 4, "pidns": 8, "mountns": 16, "netns": 32, "rlimits": 128,
+          "caps": 512, "dumpable": 1024, "fds": 2048, "callns": 4096}
 # Where neither distributions nor containers hand out numbers; one of its own for each executor, since without user
 # namespaces the kernel counts the threads of a uid together.
 FIRST_UID = 2_000_000_000
@@ -94,6 +97,8 @@ class Sandboxes:
             answer = json.loads(line)
             answer["line_size"] = len(line)
             self.waiting.pop(answer["id"]).put(answer)
+        for box in self.waiting.values():
+            box.put(None)
 
     def start(self, code, **order):
         """Hands a call over; the queue gets its answer."""
@@ -106,8 +111,16 @@ class Sandboxes:
             self.process.stdin.flush()
         return box
 
+    @staticmethod
+    def take(box):
+        """The answer behind what start() returned."""
+        answer = box.get(timeout=WAIT)
+        if answer is None:
+            raise RuntimeError("the executor is gone")
+        return answer
+
     def run(self, code, **order):
-        return self.start(code, **order).get(timeout=WAIT)
+        return self.take(self.start(code, **order))
 
     def inspect(self, code):
         return self.run(code, inspect=True)["inspection"]
@@ -120,26 +133,28 @@ class Sandboxes:
 
     def call_depth(self):
         """How far below this process calls run: worker, the first process of its namespace, zygote, call."""
-        return 4 if self.layers["pidns"] else 2
+        return 4 if self.layers["userns"] else 2
+
+    def depth(self, tree, pid):
+        """How far below this process; None when it left."""
+        far = 0
+        while pid in tree:
+            pid, far = tree[pid][0], far + 1
+        return far if pid == self.process.pid else None
 
     def strays(self, pid=0):
         """What should not be there once no call runs: the process `pid`, its kin, and who left the tree."""
-        found = self.processes()
-        problems = ["process %d of the call is left" % pid] if pid in found else []
-        first = {}  # parent -> its oldest child, as far as it is the only one that it should have
-        for child, (parent, born) in found.items():
-            first[parent] = min(first.get(parent, (born, child)), (born, child))
-        for child in found:
-            above, at = [], child
-            while at in found:
-                at = found[at][0]
-                above.append(at)
-            if at != self.process.pid:
+        tree = self.processes()
+        problems = ["process %d of the call is left" % pid] if pid in tree else []
+        for child in tree:
+            far = self.depth(tree, child)
+            if far is None:
                 problems.append("process %d left the tree" % child)
-            elif len(above) > self.call_depth():
+            elif far > self.call_depth():
                 problems.append("process %d is a call's child" % child)
-            elif len(above) == 3 and self.call_depth() == 4 and first[found[child][0]][1] != child:
-                problems.append("process %d lost its parent" % child)
+            elif far == 3 and self.call_depth() == 4 and any(
+                    p == tree[child][0] and (born, other) < (tree[child][1], child) for other, (p, born) in tree.items()):
+                problems.append("process %d lost its parent" % child)  # only the zygote is a child of the first process
         return problems
 
     def scratch_entries(self):
@@ -156,3 +171,11 @@ class Sandboxes:
     def close(self):
         self.process.stdin.close()
         return self.process.wait(timeout=WAIT)
+
+    def destroy(self):
+        """After a run with a layer removed: whatever of its user is left goes."""
+        self.process.kill()
+        self.process.wait()
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)

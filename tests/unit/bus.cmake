@@ -7,7 +7,7 @@ box_unit_test(common doorstep LIBS box_nng)
 add_executable(bus_test_peer ${CMAKE_SOURCE_DIR}/tests/integration/bus/peer.c)
 target_link_libraries(bus_test_peer PRIVATE box_flags box_common box_nng)
 target_include_directories(bus_test_peer PRIVATE ${CMAKE_SOURCE_DIR}/tests/support)
-foreach(name bus bus_tls)
+foreach(name bus bus_lines bus_tls)
 	add_executable(integration_${name} ${CMAKE_SOURCE_DIR}/tests/integration/bus/test_${name}.c
 		${CMAKE_SOURCE_DIR}/tests/integration/bus/peer_process.c)
 	target_link_libraries(integration_${name} PRIVATE box_flags box_common box_nng ${CMOCKA_LIBRARY})

@@ -2,7 +2,8 @@ foreach(file jsonrpc era mgmt_args origin negotiate session ratelimit redact par
 	box_unit_test(gateway ${file} LIBS gateway_pure)
 endforeach()
 box_unit_test(gateway executors
-	SOURCES ${CMAKE_SOURCE_DIR}/services/gateway/executors.c ${CMAKE_SOURCE_DIR}/services/gateway/thread.c)
+	SOURCES ${CMAKE_SOURCE_DIR}/services/gateway/executors.c
+		${CMAKE_SOURCE_DIR}/services/gateway/pauses.c ${CMAKE_SOURCE_DIR}/services/gateway/thread.c)
 
 foreach(file jsonrpc era redact)
 	box_fuzz(${file} SERVICE gateway LIBS gateway_pure)

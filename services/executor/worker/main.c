@@ -154,7 +154,7 @@ static int become_zygote(struct worker *w)
 {
 	static struct wire_message m;
 	const char *step = "tool";
-	int payload, r = receive_tool(w, &payload);
+	int payload = -1, r = receive_tool(w, &payload);
 	uint64_t began_us = now_us();
 
 	if (r < 0)

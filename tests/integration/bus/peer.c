@@ -8,7 +8,7 @@
  * Prints "ready" when it listens on port (work), port+1 (news), port+2 (control); over TLS when
  * MCPBOX_BUS_TLS_CERT and _CA are set.  What it can be
  *told: LIST_SERVERS{page}          echoes page; total = how often CREATE_SERVER ran
- *	GET_SERVER{server_id}       tool_count = refusals of the cause of that name
+ *	GET_SERVER{server_id}       tool_count = refusals of the cause of that name; "lines": the port of its lines
  *	CREATE_SERVER{name}         "die": ends the process at once.  "hold": returns after
  *STOP_SERVER. "stale": fails with everything an error can carry.  Else counts. STOP_SERVER
  *(control)       lets the held ones go START_SERVER{server_id: N}  (control) Status becomes
@@ -73,6 +73,8 @@ static int get_server(struct bus_request *rq, struct err *err)
 		if (strcmp(bus_refusal_name((enum bus_refusal)cause), in->server_id) == 0)
 			server.tool_count =
 				(uint32_t)bus_refused(peer.bus, (enum bus_refusal)cause);
+	if (strcmp(in->server_id, "lines") == 0)
+		server.tool_count = bus_line_port(peer.bus);
 	reply.server = &server;
 	(void)err;
 	bus_answer(rq, &reply.base);
@@ -290,6 +292,7 @@ static const struct bus_route control_routes[] = {
 static int serve(uint32_t capacity, struct err *err)
 {
 	struct bus_server work = { .capacity = capacity,
+				   .has_lines = true,
 				   .routes = work_routes,
 				   .route_count = ARRAY_LEN(work_routes) };
 	struct bus_server control = { .is_control = true,

@@ -1,6 +1,7 @@
 /* Call ids that were seen, blobs by hash, layers, payloads. */
 #include "test.h"
 #include "blobs.h"
+#include "calls.h"
 #include "crypto.h"
 #include "job.h"
 #include "json.h"
@@ -162,14 +163,58 @@ static void payload_is_one_json_object(void **state)
 
 	(void)state;
 	assert_int_equal(job_add_payload(&job, &b, NULL), 0);
-	assert_string_equal(
-		buf_str(&b),
-		"{\"kind\":\"run\",\"code\":\"print(\\\"\\\\n\\\")\\n\",\"arguments\":{\"a\":1},"
-		"\"modules\":[\"csv\"],\"result_kb\":7}");
+	assert_string_equal(buf_str(&b), "{\"kind\":\"run\",\"code\":\"print(\\\"\\\\n\\\")\\n\","
+					 "\"modules\":[\"csv\"],\"result_kb\":7}");
 	buf_done(&b);
 	job.code = (struct bytes){ "\xff", 1 };
 	assert_int_equal(job_add_payload(&job, &b, NULL), -ERR_INVALID);
 	buf_done(&b);
+}
+
+static void check_call(const struct job *job, const char *text)
+{
+	struct buf b = BUF_INIT(1024);
+	uint8_t head[] = { (uint8_t)strlen(text), 0, 0, 0 };
+
+	assert_int_equal(job_add_call(job, &b, NULL), 0);
+	assert_int_equal(b.len, sizeof(head) + strlen(text));
+	assert_memory_equal(b.data, head, sizeof(head));
+	assert_string_equal((const char *)b.data + sizeof(head), text);
+	buf_done(&b);
+}
+
+static void call_is_a_frame_with_the_arguments(void **state)
+{
+	struct job job = { .code = { "x", 1 }, .arguments = { "{\"a\":1}", 7 } };
+
+	(void)state;
+	check_call(&job, "{\"arguments\":{\"a\":1}}");
+	job.arguments.len = 0;
+	check_call(&job, "{\"arguments\":{}}");
+	job.is_inspection = true;
+	check_call(&job, "{\"arguments\":{\"code\":\"x\"}}");
+}
+
+static void arguments_over_the_ceiling_are_refused(void **state)
+{
+	struct job job = { .arguments = { "{\"a\":1}", 7 } };
+	struct buf b = BUF_INIT(16);
+
+	(void)state;
+	assert_int_equal(job_add_call(&job, &b, NULL), -ERR_TOO_LARGE);
+	buf_done(&b);
+}
+
+static void a_share_leaves_room_for_others(void **state)
+{
+	static const struct {
+		uint32_t capacity, percent, share;
+	} rows[] = { { 24, 75, 18 }, { 24, 88, 21 }, { 3, 75, 2 },   { 2, 75, 1 },
+		     { 2, 10, 1 },   { 1, 75, 0 },   { 24, 100, 0 }, { 256, 75, 192 } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		assert_int_equal(calls_share(rows[i].capacity, rows[i].percent), rows[i].share);
 }
 
 static void code_that_names_http_gets_the_worker_with_httpx(void **state)
@@ -194,6 +239,9 @@ int main(void)
 		cmocka_unit_test(floor_names_the_missing_layer),
 		cmocka_unit_test(layers_are_reported_by_name),
 		cmocka_unit_test(payload_is_one_json_object),
+		cmocka_unit_test(call_is_a_frame_with_the_arguments),
+		cmocka_unit_test(arguments_over_the_ceiling_are_refused),
+		cmocka_unit_test(a_share_leaves_room_for_others),
 		cmocka_unit_test(code_that_names_http_gets_the_worker_with_httpx),
 	};
 

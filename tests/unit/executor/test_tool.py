@@ -267,6 +267,14 @@ class Imports(unittest.TestCase):
                 self.assertEqual(imports.Names(compile(source, "tool.py", "exec")).needs_loop(source), needs)
 
 
+class Documentation(unittest.TestCase):
+    def test_the_page_for_authors_lists_the_modules(self):
+        page = (Path(__file__).parents[3] / "docs/tools.md").read_text()
+        self.assertIn("`%s`." % "`, `".join(imports.DEFAULT_MODULES), " ".join(page.split()))
+        for reason, names in unusable.REASONS.items():
+            self.assertIn("| `%s` | %s |\n" % ("`, `".join(names.split()), reason), page)
+
+
 class Warm(unittest.TestCase):
     """Many calls in one process: the body runs once, main each time."""
 

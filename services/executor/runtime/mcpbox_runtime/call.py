@@ -27,9 +27,9 @@ def preload(with_http, with_all=True):
     if with_http:
         from . import http_object
 
-        http_object.preload()
+        http_object.prepare()
     tool.open_streams()
-    rehearsal.perform(rehearsal.UNTIL_SPECIALIZED)
+    rehearsal.perform(_serve, rehearsal.UNTIL_SPECIALIZED)
     _freeze()
 
 
@@ -47,24 +47,31 @@ def bind(payload):
     fields = _loads(payload)
     _bound = Inspection() if fields["kind"] == "inspect" else tool.Tool(fields)
     _freeze()
-    return fields
 
 
 def prepare():
     """Touch what a call touches, so that its page faults are over before it comes."""
+    rehearsal.perform(_serve, 1)
     _bound.prepare()
 
 
 def run(arguments):
     """One call: JSON bytes {arguments} in, the answer frame's JSON bytes out.  Never raises but for lack of memory."""
+    return _serve(_bound, arguments) if _bound else _run_unbound(arguments)
+
+
+def _run_unbound(payload):
+    """A worker that forks before it binds: tool and arguments come in one."""
+    fields = _loads(payload)
+    bind(payload)
+    if fields["kind"] == "inspect":
+        fields["arguments"] = {"code": fields["code"]}
+    return _serve(_bound, json.dumps({"arguments": fields.get("arguments", {})}).encode())
+
+
+def _serve(bound, arguments):
     try:
-        if _bound is None:  # a worker that forks unbound: the tool and the arguments come in one
-            arguments = bind(arguments)
-            if arguments["kind"] == "inspect":
-                arguments["arguments"] = {"code": arguments["code"]}
-        else:
-            arguments = _loads(arguments)
-        return _bound.run(arguments.get("arguments", {}))
+        return bound.run(_loads(arguments).get("arguments", {}))
     except MemoryError:
         raise
     except BaseException as e:

@@ -243,8 +243,9 @@ def preload():
 
 
 def prepare():
-    """In a zygote or a call process, ahead of the call: a client, used once with answers of its own."""
+    """In a zygote: the client, and one used with answers of its own until the interpreter has specialised httpx."""
     global _client
+    from . import rehearsal
 
     async def answer(request):
         await request.aread()
@@ -257,11 +258,16 @@ def prepare():
             (await client.request(method, "https://example.invalid/path", headers={"X-A": "b"}, **options)).json()
 
     preload()
-    try:
-        use(_make_client(answer)).send(None)
-    except StopIteration:
-        pass
+    for _ in range(rehearsal.UNTIL_SPECIALIZED):
+        try:
+            use(_make_client(answer)).send(None)
+        except StopIteration:
+            pass
     _client = _make_client(_handle)
+
+
+def is_prepared():
+    return _client is not None
 
 
 def renew():

@@ -17,6 +17,7 @@ _SCHEMA = {
     "required": ["text"],
     "additionalProperties": False,
 }
+_CALL = b'{"arguments":{"text":"warm","number":2}}'
 _tool = None
 
 
@@ -27,13 +28,8 @@ def _rehearsed():
     return _tool
 
 
-def perform(times):
+def perform(serve, times):
     rehearsed = _rehearsed()
     for _ in range(times):
         rehearsed.forget()
-        rehearsed.run({"text": "warm", "number": 2})
-
-
-def touch():
-    """Once, in a call process."""
-    perform(1)
+        serve(rehearsed, _CALL)

@@ -3,6 +3,7 @@
 import json
 import sys
 import types
+import warnings
 
 from . import arguments, errors, http_object, imports, mcp_object, refused, result, validate
 
@@ -46,10 +47,10 @@ class Tool:
     def _bind(self):
         """Compile, and import what the source names.  What fails here fails again, and is told, in the call."""
         try:
-            self.code = compile(self.source, SOURCE_FILE, "exec", dont_inherit=True)
-        except MemoryError:
-            raise
-        except Exception as e:
+            with warnings.catch_warnings():  # standard error is the executor's here, and they show source
+                warnings.simplefilter("ignore")
+                self.code = compile(self.source, SOURCE_FILE, "exec", dont_inherit=True)
+        except Exception as e:  # a MemoryError too: the parser says so of code that is nested too deep
             self.failure = e.with_traceback(None)
             return
         found = imports.Names(self.code)
@@ -60,8 +61,8 @@ class Tool:
             import datetime  # noqa: F401  a global of the tool
         self.guards_importlib = any(name.partition(".")[0] == "importlib" for name, _ in found.imports)
         self.uses_http = "http" in found.names
-        if self.uses_http:
-            http_object.preload()
+        if self.uses_http and not http_object.is_prepared():
+            http_object.prepare()
         if "mcp" in found.names:
             from . import host  # noqa: F401  for progress and log
         if found.needs_typing():
@@ -75,15 +76,10 @@ class Tool:
             linecache.cache[SOURCE_FILE] = (len(self.source), None, self.lines, SOURCE_FILE)
 
     def prepare(self):
-        from . import rehearsal
-
-        rehearsal.touch()
         if self.failure is None:
             self.check_arguments.problem({})
             if self.needs_loop:
                 self._open_loop()
-            if self.uses_http:
-                http_object.prepare()
 
     def forget(self):
         """As if the body had not run yet."""
