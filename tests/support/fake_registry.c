@@ -181,7 +181,7 @@ static void *publish_always(void *arg)
 
 /* ---- start ---- */
 
-static struct bus_route routes[64];
+static struct bus_route routes[128];
 
 static size_t fill_routes(void)
 {
