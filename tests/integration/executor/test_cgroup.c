@@ -263,7 +263,8 @@ int main(int argc, char **argv)
 		return 1;
 	if (dirs[0] && seteuid(NOBODY) == 0) {
 		r = run_as_nobody((unsigned)atoi(argv[2]));
-		(void)seteuid(0);
+		if (seteuid(0) < 0)
+			return 1;
 	}
 	(void)shell("for p in $(cgroup_places x); do for pid in $PPID $$; do "
 		    "[ ! -e $p/supervisor ] || echo $pid >$(dirname $(dirname $p))/cgroup.procs; "
