@@ -317,7 +317,6 @@ static const struct failure_row failures[] = {
 	{ CURLE_COULDNT_CONNECT, FORWARD_CONNECT,
 	  "the host refuses the connection or cannot be reached" },
 	{ CURLE_OPERATION_TIMEDOUT, FORWARD_TIMEOUT, "the request took too long" },
-	{ CURLE_FILESIZE_EXCEEDED, FORWARD_TOO_LARGE, "the answer is too large" },
 	{ CURLE_SSL_CONNECT_ERROR, FORWARD_TLS, NULL },
 	{ CURLE_PEER_FAILED_VERIFICATION, FORWARD_TLS, NULL },
 	{ CURLE_SSL_CERTPROBLEM, FORWARD_TLS, NULL },
@@ -337,6 +336,15 @@ static void fail(struct fetch_result *r, enum forward_kind kind, const char *tex
 	r->is_ok = false;
 	r->kind = kind;
 	(void)snprintf(r->text, sizeof(r->text), "%s", text);
+}
+
+static void fail_too_large(struct fetch *t)
+{
+	char text[100];
+
+	(void)snprintf(text, sizeof(text), "the answer is too large: its body may have %.4g MiB",
+		       (double)t->result.body.max / (1024.0 * 1024));
+	fail(&t->result, FORWARD_TOO_LARGE, text);
 }
 
 static void judge_code(struct fetch *t, CURLcode code)
@@ -360,8 +368,8 @@ static void judge_end(struct fetch *t, CURLcode code)
 	if (t->was_refused)
 		fail(&t->result, FORWARD_DENIED,
 		     "the host leads to an address that is not reachable");
-	else if (t->is_too_large)
-		fail(&t->result, FORWARD_TOO_LARGE, "the answer is too large");
+	else if (t->is_too_large || code == CURLE_FILESIZE_EXCEEDED)
+		fail_too_large(t);
 	else if (t->is_starved)
 		fail(&t->result, FORWARD_UNAVAILABLE, budget_text);
 	else if (t->has_bad_header)

@@ -1,6 +1,7 @@
 #include "stream.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -164,6 +165,17 @@ static void answer_and_close(struct stream *s, enum forward_kind kind, const cha
 	start_answer(s);
 }
 
+static void refuse_large_body(struct stream *s, uint64_t body_len)
+{
+	char text[120];
+
+	(void)snprintf(text, sizeof(text),
+		       "the body of the request is too large: %.1f MiB where %.4g MiB are allowed",
+		       (double)body_len / (1024.0 * 1024),
+		       (double)grant_max_request(s->call.grant) / (1024.0 * 1024));
+	answer_and_close(s, FORWARD_TOO_LARGE, text);
+}
+
 /* False: the stream was answered and is about to end. */
 static bool take_head(struct stream *s)
 {
@@ -173,7 +185,7 @@ static bool take_head(struct stream *s)
 	if (forward_parse(s->wire.head.data, s->wire.head.len, rq, &err) < 0) {
 		answer_and_close(s, FORWARD_PROTOCOL, err.text);
 	} else if (rq->body_len > grant_max_request(s->call.grant)) {
-		answer_and_close(s, FORWARD_TOO_LARGE, "the body of the request is too large");
+		refuse_large_body(s, rq->body_len);
 	} else if (!budget_take(&s->listener->env->bodies, rq->body_len)) {
 		answer_and_close(s, FORWARD_UNAVAILABLE,
 				 "too many large requests are under way; try again");

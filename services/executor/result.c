@@ -92,17 +92,26 @@ static void say_timeout(const struct run_facts *f, struct result *ret)
 
 static void say_cpu(const struct run_facts *f, struct result *ret)
 {
+	/* The kernel counts more finely than it reports: it was used up. */
+	uint64_t limit_us = (uint64_t)f->limits->cpu_ms * 1000;
+	uint64_t used_us = f->ended.cpu_us > limit_us ? f->ended.cpu_us : limit_us;
+
 	buf_add_str(&ret->error_text, "CPU time limit ");
 	add_seconds(&ret->error_text, f->limits->cpu_ms);
-	buf_printf(&ret->error_text, " exceeded (%.1f s used)", (double)f->ended.cpu_us / 1e6);
-	exceed(ret, "cpu_ms", f->limits->cpu_ms, f->ended.cpu_us / 1000);
+	buf_printf(&ret->error_text, " exceeded (%.1f s used)", (double)used_us / 1e6);
+	exceed(ret, "cpu_ms", f->limits->cpu_ms, used_us / 1000);
 }
 
-/* What the call had in memory beside the interpreter, at its peak. */
+/* What the call had in memory beside the interpreter.  0: not known, or so little that it was let go of before it
+ * was read, or one piece was asked for that is larger than all. */
 static uint64_t memory_used_kb(const struct run_facts *f)
 {
-	return f->base_kb > 0 && f->ended.memory_kb > f->base_kb ? f->ended.memory_kb - f->base_kb
-								 : 0;
+	uint64_t limit_kb = (uint64_t)f->limits->memory_mb << 10;
+	uint64_t used_kb = f->base_kb > 0 && f->ended.memory_kb > f->base_kb
+				   ? f->ended.memory_kb - f->base_kb
+				   : 0;
+
+	return used_kb >= limit_kb / 2 ? used_kb : 0;
 }
 
 static void say_memory(const struct run_facts *f, struct result *ret)

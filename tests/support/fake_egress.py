@@ -6,6 +6,8 @@ import socket
 import struct
 import threading
 
+BODY_MAX = 10 * 1024 * 1024
+
 
 class FakeEgress:
     """Speaks forward mode (proto/egress.proto) on every connection; remembers what was asked.
@@ -48,6 +50,10 @@ class FakeEgress:
                 if len(size) < 4:
                     return
                 head = json.loads(stream.read(struct.unpack("<I", size)[0]))
+                if head["body_len"] > BODY_MAX:
+                    data = json.dumps({"error": {"kind": "too_large", "text": "too large to read"}, "body_len": 0}).encode()
+                    stream.write(struct.pack("<I", len(data)) + data)
+                    return
                 body = stream.read(head["body_len"])
                 self.asked.append(head)
                 self.bodies.append(body)

@@ -174,6 +174,19 @@ return [text, (await http.get(A)).status_code]
         self.assertIn("the host may have got the request", found[0])
         self.assertEqual(found[1], 200)
 
+    def test_bodies_are_whole_and_one_that_is_too_large_is_told(self):
+        found = self.run_main("""
+r = await http.get(A + "/size/10485760")
+s = await http.post(A + "/x", content=b"x" * 10485760)
+try:
+    await http.post(A, content=b"x" * 20000000)
+except http.RequestError as e:
+    text = str(e)
+return [len(r.content), s.status_code, text]
+""")
+        self.assertEqual(found, [10485760, 200, "too large to read"])
+        self.assertEqual(len(self.egress.bodies[1]), 10485760)
+
     def test_with_an_event_loop_requests_run_at_once(self):
         found = self.run_main("""
 rs = await asyncio.gather(*[http.get(A + "/meet/4/%d" % i) for i in range(4)])

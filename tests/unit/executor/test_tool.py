@@ -2,6 +2,7 @@
 
 import json
 import sys
+import types
 import unittest
 from pathlib import Path
 
@@ -265,6 +266,23 @@ class Imports(unittest.TestCase):
                               ("import aiohttp\nasync def main(): pass", True), ("async def main(): await http.get('x')", False)):
             with self.subTest(source):
                 self.assertEqual(imports.Names(compile(source, "tool.py", "exec")).needs_loop(source), needs)
+
+
+class Preparation(unittest.TestCase):
+    def test_a_generator_that_a_fork_would_share_is_seeded_anew(self):
+        seeded = []
+        sys.modules["numpy.random"] = types.SimpleNamespace(seed=lambda: seeded.append(1))
+        try:
+            tool.Tool({"kind": "run", "code": "def main(): pass"}).prepare()
+        finally:
+            del sys.modules["numpy.random"]
+        self.assertEqual(seeded, [1])
+
+    def test_nothing_of_the_tool_runs_before_a_call(self):
+        code = "print('body')\n@print\ndef main(n: print('annotation') = print('default')): print('main')\n"
+        for fields in ({}, {"input_schema": {"type": "object"}}):
+            process = RuntimeProcess(code, **fields)
+            self.assertEqual(process.close(), "")
 
 
 class Documentation(unittest.TestCase):

@@ -108,7 +108,10 @@ async def _exchange(head, body):
         data = _dumps(head).encode()
         if len(data) > HEAD_MAX:
             raise ValueError("URL and headers are larger than %d bytes" % HEAD_MAX)
-        await stream.send(struct.pack("<I", len(data)) + data + body)
+        try:
+            await stream.send(struct.pack("<I", len(data)) + data + body)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it may have answered before it read all: what is wrong with the head or the size
         size = struct.unpack("<I", await stream.receive(4))[0]
         if size > HEAD_MAX:
             raise ConnectionResetError("the egress-proxy answered with other bytes")

@@ -76,6 +76,7 @@ class Tool:
             linecache.cache[SOURCE_FILE] = (len(self.source), None, self.lines, SOURCE_FILE)
 
     def prepare(self):
+        _reseed()
         if self.failure is None:
             self.check_arguments.problem({})
             if self.needs_loop:
@@ -173,6 +174,13 @@ class Tool:
                 stream.flush()
             except Exception:
                 pass  # the tool closed or replaced it: its own output
+
+
+def _reseed():
+    """Calls share no random state.  The standard library sees to that itself after a fork; numpy does not."""
+    random = sys.modules.get("numpy.random")
+    if random is not None:
+        random.seed()
 
 
 async def _finish(awaitable):
