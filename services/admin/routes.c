@@ -95,6 +95,11 @@ static const struct route routes[] = {
 	ASK("PUT", "/api/servers/{server_id}/secrets/{key}", LARGE, SET_SECRET, 0, 200, &secret),
 	ASK("DELETE", "/api/servers/{server_id}/secrets/{key}", SMALL, DELETE_SECRET, 0, 204,
 	    &nothing),
+	ASK("POST", "/api/servers/{server_id}/pause", SMALL, PAUSE, 0, 200, NULL),
+	ASK("POST", "/api/servers/{server_id}/resume", SMALL, RESUME, 0, 200, NULL),
+	ASK("GET", "/api/pause", NO_BODY, GET_PAUSE, 0, 200, NULL),
+	ASK("POST", "/api/pause", SMALL, PAUSE, 0, 200, NULL),
+	ASK("POST", "/api/resume", SMALL, RESUME, 0, 200, NULL),
 
 	/* tools; fixed segments stand before braces */
 	ASK("POST", "/api/tools/validate-code", LARGE, VALIDATE_CODE, 0, 200, NULL),

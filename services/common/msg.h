@@ -24,6 +24,9 @@
 	X(6, START_SERVER, start_server_request, server_state_reply)                             \
 	X(7, STOP_SERVER, stop_server_request, server_state_reply)                               \
 	X(8, SET_WARM_REUSE, set_warm_reuse_request, get_server_reply)                           \
+	X(9, PAUSE, pause_request, pause_reply)                                                  \
+	X(10, RESUME, resume_request, pause_reply)                                               \
+	X(11, GET_PAUSE, get_pause_request, pause_reply)                                         \
 	/* tools */                                                                              \
 	X(20, CREATE_TOOL, create_tool_request, create_tool_reply)                               \
 	X(21, UPDATE_TOOL, update_tool_request, update_tool_reply)                               \

@@ -194,8 +194,9 @@ static const char *const topics[] = {
 	"tool.approved",   "tool.created",    "tool.deleted",     "tool.refused",
 	"tool.rejected",   "tool.revoked",    "host.deleted",     "module.approved",
 	"module.deleted",  "module.rejected", "module.requested", "module.revoked",
-	"secret.created",  "secret.deleted",  "secret.set",       "tool.submitted",
-	"tool.tested",     "tool.updated",    "tool.validated",
+	"secret.created",  "secret.deleted",  "secret.set",       "server.paused",
+	"server.resumed",  "tool.submitted",  "tool.tested",      "tool.updated",
+	"tool.validated",
 };
 
 static bool is_topic(const char *text)

@@ -1,4 +1,4 @@
-/* tools, servers, start, stop (from the admin service); executors, instances (from the registry's Status). */
+/* tools, servers, start, stop, pause, resume (from the admin service); executors, instances (from the registry's Status). */
 #include <stdio.h>
 #include <string.h>
 #include "clock.h"
@@ -48,20 +48,14 @@ enum ctl_exit cmd_servers(struct ctl *ctl)
 	return CTL_DONE;
 }
 
-static enum ctl_exit move_server(const struct ctl *ctl, const char *verb)
+/* POST, and what the answer says. */
+static enum ctl_exit tell(const struct ctl *ctl, const char *path)
 {
-	BOX_CLEANUP(mem_freep) char *path = NULL;
 	BOX_CLEANUP(json_decrefp) json_t *answer = NULL;
 	struct err err = { 0 };
 	const char *message;
-	char id[64];
-	int r = find_server(ctl, ctl->args[0], id, &err);
 
-	if (r == 0) {
-		path = mem_printf("/api/sandbox/servers/%s/%s", id, verb);
-		r = session_call(ctl, "POST", path, NULL, &answer, &err);
-	}
-	if (r < 0)
+	if (session_call(ctl, "POST", path, NULL, &answer, &err) < 0)
 		return ctl_fail(ctl, &err);
 	if (ctl->options.json) {
 		print_json(stdout, answer);
@@ -73,14 +67,37 @@ static enum ctl_exit move_server(const struct ctl *ctl, const char *verb)
 	return CTL_DONE;
 }
 
+/* where: "servers" or "sandbox/servers". */
+static enum ctl_exit tell_server(const struct ctl *ctl, const char *where, const char *verb)
+{
+	BOX_CLEANUP(mem_freep) char *path = NULL;
+	struct err err = { 0 };
+	char id[64];
+
+	if (find_server(ctl, ctl->args[0], id, &err) < 0)
+		return ctl_fail(ctl, &err);
+	path = mem_printf("/api/%s/%s/%s", where, id, verb);
+	return tell(ctl, path);
+}
+
 enum ctl_exit cmd_start(struct ctl *ctl)
 {
-	return move_server(ctl, "start");
+	return tell_server(ctl, "sandbox/servers", "start");
 }
 
 enum ctl_exit cmd_stop(struct ctl *ctl)
 {
-	return move_server(ctl, "stop");
+	return tell_server(ctl, "sandbox/servers", "stop");
+}
+
+enum ctl_exit cmd_pause(struct ctl *ctl)
+{
+	return ctl->arg_count ? tell_server(ctl, "servers", "pause") : tell(ctl, "/api/pause");
+}
+
+enum ctl_exit cmd_resume(struct ctl *ctl)
+{
+	return ctl->arg_count ? tell_server(ctl, "servers", "resume") : tell(ctl, "/api/resume");
 }
 
 /* All tools of all servers, each with its server's name. */
@@ -206,10 +223,10 @@ static json_t *instance_json(const PB(Instance) * in)
 	clock_format_iso(in->since_unix_ms, since);
 	if (in->boot_id.len == BOOT_ID_SIZE)
 		format_hex(in->boot_id.data, in->boot_id.len, boot_id);
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:b, s:b, s:o, s:o}", "role",
-			 short_role(in), "instance", in->instance, "boot_id", boot_id, "version",
-			 in->version, "since", since, "control_addr", in->control_addr, "work_addr",
-			 in->work_addr, "capacity", (int)in->capacity, "in_flight",
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:b, s:b, s:o, s:o}",
+			 "role", short_role(in), "instance", in->instance, "boot_id", boot_id,
+			 "version", in->version, "since", since, "control_addr", in->control_addr,
+			 "work_addr", in->work_addr, "capacity", (int)in->capacity, "in_flight",
 			 (int)in->in_flight, "draining", in->draining, "stale", in->stale, "layers",
 			 object_json(in->layers_json), "missing", object_json(in->missing_json));
 }

@@ -8,7 +8,7 @@
 
 struct ctl_command {
 	const char *words; /* one or two */
-	const char *args;  /* as in the help */
+	const char *args;  /* as in the help; in brackets: may be left out */
 	size_t arg_count;
 	uint32_t options;
 	ctl_command_fn *run;
@@ -34,6 +34,9 @@ static const struct ctl_command commands[] = {
 	  "faster: let one process serve many calls of a tool of the server" },
 	{ "warm-reuse off", "SERVER", 1, 0, cmd_reuse_off,
 	  "a fresh process for each call, as usual" },
+	{ "pause", "[SERVER]", 1, 0, cmd_pause,
+	  "end all calls and let none begin, of one server or of all" },
+	{ "resume", "[SERVER]", 1, 0, cmd_resume, "let them be called again" },
 	{ "tools", "", 0, 0, cmd_tools, "all tools" },
 	{ "servers", "", 0, 0, cmd_servers, "all servers" },
 	{ "executors", "", 0, 0, cmd_executors, "running executors and how they confine tools" },
@@ -165,7 +168,7 @@ static enum ctl_exit dispatch(struct ctl *ctl)
 		return usage("this command does not take ", foreign);
 	ctl->args = o->words + words;
 	ctl->arg_count = o->word_count - words;
-	if (ctl->arg_count != c->arg_count)
+	if (ctl->arg_count > c->arg_count || (ctl->arg_count < c->arg_count && c->args[0] != '['))
 		return usage(c->arg_count ? "this command takes one argument: "
 					  : "this command takes no arguments",
 			     c->args);

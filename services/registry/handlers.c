@@ -27,6 +27,9 @@ const struct op registry_ops[] = {
 	{ MSG_SET_WARM_REUSE,         ADMIN,    RIGHT_DECIDE,   OP_CHANGE,   MOVES, "server.updated",  NULL,                    server_set_warm_reuse },
 	{ MSG_START_SERVER,           DOORS,    RIGHT_AUTHOR,   OP_CHANGE,   MOVES, "server.started",  NULL,                    server_start },
 	{ MSG_STOP_SERVER,            DOORS,    RIGHT_AUTHOR,   OP_CHANGE,   MOVES, "server.stopped",  NULL,                    server_stop },
+	{ MSG_PAUSE,                  ADMIN,    RIGHT_DECIDE,   OP_CHANGE,   MOVES, "server.paused",   NULL,                    pause_begin },
+	{ MSG_RESUME,                 ADMIN,    RIGHT_DECIDE,   OP_CHANGE,   MOVES, "server.resumed",  NULL,                    pause_end },
+	{ MSG_GET_PAUSE,              ADMIN,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    pause_show },
 
 	{ MSG_CREATE_TOOL,            DOORS,    RIGHT_EDIT,     OP_CHANGE,   STAYS, "tool.created",    tool_inspect_create,     tool_create },
 	{ MSG_UPDATE_TOOL,            DOORS,    RIGHT_EDIT,     OP_CHANGE,   MOVES, "tool.updated",    tool_inspect_update,     tool_update },

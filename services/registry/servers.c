@@ -264,6 +264,9 @@ static int may_start(const PB(Server) * s, int64_t published, struct err *err)
 {
 	if (strcmp(s->status, "running") == 0)
 		return err_set(err, ERR_STATE, "server '%s' is already running", s->name);
+	if (s->paused)
+		return err_set_field(err, ERR_STATE, NULL, "an administrator resumes it",
+				     "server '%s' is paused", s->name);
 	if (s->tool_count == 0)
 		return err_set_field(err, ERR_STATE, NULL, "add one with mcpbox_create_tool",
 				     "server '%s' has no tools", s->name);

@@ -96,6 +96,13 @@ int store_server_reveals(struct store_tx *tx, const char *id, bool *ret) BOX_MUS
 int store_server_forget_grant(struct store_tx *tx, const char *id) BOX_MUST_CHECK;
 int store_server_forget_specs(struct store_tx *tx, const char *id) BOX_MUST_CHECK;
 
+/* Until the end of the transaction nobody pauses or resumes (exclusive) or relies on its not being so. */
+int store_pause_lock(struct store_tx *tx, bool exclusive) BOX_MUST_CHECK;
+/* server_id NULL: everything. */
+int store_pause_set(struct store_tx *tx, const char *server_id, bool paused) BOX_MUST_CHECK;
+int store_pause_get(struct store_tx *tx, bool *ret_all, char ***ret_servers,
+		    size_t *ret_count) BOX_MUST_CHECK;
+
 /* ---- tools and versions ---------------------------------------------------------------------------- */
 
 /* Serialises the choice of names until the end of the transaction. */

@@ -99,8 +99,10 @@ int store_permits_lock(struct store_tx *tx)
 	" AND p.version = t.live_version AND p.spec_hash = t.live_spec_hash"                     \
 	" AND p.grant_hash = s.grant_hash"
 #define SQL_PUBLISHED " FROM tools t JOIN servers s ON s.id = t.server_id"
-#define SQL_IS_PUBLISHED \
-	" t.enabled AND t.live_version IS NOT NULL AND s.status = 'running' AND NOT s.paused"
+#define SQL_RUNS                                 \
+	" s.status = 'running' AND NOT s.paused" \
+	" AND NOT EXISTS (SELECT FROM settings WHERE key = 'paused' AND value = 'true')"
+#define SQL_IS_PUBLISHED " t.enabled AND t.live_version IS NOT NULL AND" SQL_RUNS
 
 int store_permits_due(struct store_tx *tx, int64_t now_unix_ms, char ***ret, size_t *ret_count)
 {
@@ -168,7 +170,7 @@ int store_map_page(struct store_tx *tx, const char *cursor, uint32_t limit, ROW(
 int store_map_servers(struct store_tx *tx, PB(MapServer) * **ret, size_t *ret_count)
 {
 	return pg_rows(tx, MSGS(map_server), (void ***)ret, ret_count,
-		       "SELECT id, name, status = 'running' AND NOT paused AS running FROM servers "
+		       "SELECT s.id, s.name," SQL_RUNS " AS running FROM servers s "
 		       "ORDER BY name",
 		       NULL, 0);
 }

@@ -49,17 +49,17 @@ int store_request_answer(struct store_tx *tx, uint32_t role, struct bytes id, st
 
 int store_expire(struct store_tx *tx)
 {
-	return pg_script(tx,
-			 "DELETE FROM requests WHERE at < now() - interval '24 hours';"
-			 "DELETE FROM login_failures WHERE failed_at < now() - interval '1 hour';"
-			 "DELETE FROM sessions WHERE refresh_until < now();"
-			 "DELETE FROM incidents WHERE pending = 0 AND since < now() - interval '1 hour';"
-			 "DELETE FROM permits WHERE not_after < now() - interval '1 hour';"
-			 "DELETE FROM blobs b WHERE created_at < now() - interval '1 hour'"
-			 " AND NOT EXISTS (SELECT FROM permits p WHERE p.spec_hash = b.hash OR "
-			 "p.grant_hash = b.hash)"
-			 " AND NOT EXISTS (SELECT FROM tools t WHERE t.live_spec_hash = b.hash)"
-			 " AND NOT EXISTS (SELECT FROM servers s WHERE s.grant_hash = b.hash)");
+	return pg_script(
+		tx, "DELETE FROM requests WHERE at < now() - interval '24 hours';"
+		    "DELETE FROM login_failures WHERE failed_at < now() - interval '1 hour';"
+		    "DELETE FROM sessions WHERE refresh_until < now();"
+		    "DELETE FROM incidents WHERE pending = 0 AND since < now() - interval '1 hour';"
+		    "DELETE FROM permits WHERE not_after < now() - interval '1 hour';"
+		    "DELETE FROM blobs b WHERE created_at < now() - interval '1 hour'"
+		    " AND NOT EXISTS (SELECT FROM permits p WHERE p.spec_hash = b.hash OR "
+		    "p.grant_hash = b.hash)"
+		    " AND NOT EXISTS (SELECT FROM tools t WHERE t.live_spec_hash = b.hash)"
+		    " AND NOT EXISTS (SELECT FROM servers s WHERE s.grant_hash = b.hash)");
 }
 
 /* ---- servers -------------------------------------------------------------------------------------- */
@@ -73,10 +73,11 @@ int store_server_create(struct store_tx *tx, const PB(Server) * s)
 				  s->owner_opt_case ? P_TEXT(s->owner) : P_NULL));
 }
 
-#define SQL_SERVER                                                                                \
-	"SELECT id, name, description, status, default_timeout_ms, created_at AS "                \
-	"created_at_unix_ms,"                                                                     \
-	" updated_at AS updated_at_unix_ms, revision, owner, warm_reuse FROM servers WHERE id = " \
+#define SQL_SERVER                                                                             \
+	"SELECT id, name, description, status, default_timeout_ms, created_at AS "             \
+	"created_at_unix_ms,"                                                                  \
+	" updated_at AS updated_at_unix_ms, revision, owner, warm_reuse, paused FROM servers " \
+	"WHERE id = "                                                                          \
 	"$1"
 
 int store_server_get(struct store_tx *tx, const char *id, bool lock, PB(Server) * *ret)
@@ -104,7 +105,7 @@ int store_server_list(struct store_tx *tx, struct page page, PB(ServerBrief) * *
 		      ") FROM network_requests n"
 		      "  WHERE n.server_id = s.id AND n.status = 'approved') AS allowed_hosts,"
 		      " (SELECT count(*) FROM tools t WHERE t.server_id = s.id) AS tool_count,"
-		      " s.created_at AS created_at_unix_ms, s.revision FROM servers s"
+		      " s.created_at AS created_at_unix_ms, s.revision, s.paused FROM servers s"
 		      " ORDER BY s.created_at DESC, s.id DESC LIMIT $1 OFFSET $2",
 		      P_INT(page.size), P_INT((int64_t)(page.number - 1) * page.size));
 }
@@ -186,4 +187,43 @@ int store_server_forget_specs(struct store_tx *tx, const char *id)
 			    P_TEXT(id));
 
 	return n < 0 ? (int)n : 0;
+}
+
+/* ---- pause ---------------------------------------------------------------------------------------- */
+
+int store_pause_lock(struct store_tx *tx, bool exclusive)
+{
+	/* "pause" */
+	return pg_script(tx,
+			 exclusive ? "SELECT pg_advisory_xact_lock(x'7061757365'::bigint)"
+				   : "SELECT pg_advisory_xact_lock_shared(x'7061757365'::bigint)");
+}
+
+int store_pause_set(struct store_tx *tx, const char *server_id, bool paused)
+{
+	if (server_id)
+		return pg_touched(pg_exec(tx,
+					  "UPDATE servers SET paused = $2, revision = revision + "
+					  "1, updated_at = now()"
+					  " WHERE id = $1",
+					  P_TEXT(server_id), P_BOOL(paused)));
+	return pg_touched(pg_exec(tx,
+				  "INSERT INTO settings (key, value) VALUES ('paused', $1)"
+				  " ON CONFLICT (key) DO UPDATE SET value = excluded.value,"
+				  " updated_at = now()",
+				  P_TEXT(paused ? "true" : "false")));
+}
+
+int store_pause_get(struct store_tx *tx, bool *ret_all, char ***ret_servers, size_t *ret_count)
+{
+	int64_t n;
+	int r = pg_number(tx, &n,
+			  "SELECT count(*) FROM settings WHERE key = 'paused' AND value = 'true'",
+			  NULL, 0);
+
+	if (r != 0)
+		return r;
+	*ret_all = n > 0;
+	return pg_texts(tx, ret_servers, ret_count,
+			"SELECT name FROM servers WHERE paused ORDER BY name", NULL, 0);
 }

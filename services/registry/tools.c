@@ -9,6 +9,7 @@
 #include "inspect.h"
 #include "nouns.h"
 #include "parse.h"
+#include "pause.h"
 #include "servers.h"
 #include "settings.h"
 #include "specs.h"
@@ -585,6 +586,8 @@ int tool_prepare_test(struct work *w, const void *message, struct err *err)
 		r = store_policy_get(w->tx, false, &policy);
 	if (r == 0)
 		r = may_test(tool, policy, err);
+	if (r == 0)
+		r = pause_check(w, tool->server_id, err);
 	if (r == 0)
 		r = specs_prepare_test(w, tool, &reply);
 	if (r != 0)

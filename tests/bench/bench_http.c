@@ -25,11 +25,17 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CLIENTS_MAX = 256, REQUEST_MAX = 65536, ANSWER_MAX = 65536, STAGES_MAX = 8, WRONG_MAX = 300 };
-#define NUMBER      "@@@@@@@@"
-#define NUMBER_LEN  (sizeof(NUMBER) - 1)
-#define FIRST_CALL  10000000u
-#define STALL_MS    10000
+enum {
+	CLIENTS_MAX = 256,
+	REQUEST_MAX = 65536,
+	ANSWER_MAX = 65536,
+	STAGES_MAX = 8,
+	WRONG_MAX = 300
+};
+#define NUMBER     "@@@@@@@@"
+#define NUMBER_LEN (sizeof(NUMBER) - 1)
+#define FIRST_CALL 10000000u
+#define STALL_MS   10000
 
 struct client {
 	int fd;
@@ -167,7 +173,8 @@ static void note_stages(const char *answer)
 static void note(const struct client *c)
 {
 	uint64_t now = now_us();
-	bool is_right = strncmp(c->answer, "HTTP/1.1 200 ", 13) == 0 && strstr(c->answer, c->expected);
+	bool is_right =
+		strncmp(c->answer, "HTTP/1.1 200 ", 13) == 0 && strstr(c->answer, c->expected);
 
 	if (!is_right) {
 		bench.errors++;

@@ -269,6 +269,16 @@ def test_server_is_started_and_stopped_by_name_or_id(ctl, registry, verb, server
     assert question(registry, f"{verb.upper()}_SERVER")["request"]["server_id"] == SERVER
 
 
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+@pytest.mark.parametrize("arguments,server_id", [([], ""), (["news"], SERVER)])
+def test_calls_of_one_server_or_of_all_are_paused_and_resumed(ctl, registry, verb, arguments, server_id):
+    registry.answers({**REVIEW, verb.upper(): {"success": True, "message": "it is so"}})
+    answer = ctl(verb, *arguments)
+    assert (answer.returncode, answer.stdout) == (0, "it is so\n")
+    assert question(registry, verb.upper())["request"]["server_id"] == server_id
+    assert ctl(verb, "a", "b").returncode == 2
+
+
 def test_without_any_admin_the_way_is_setup(data, registry):
     registry.answers({**REVIEW, "AUTH_STATUS": {"setup_required": True}})
     (data / "ctl/token").unlink(missing_ok=True)

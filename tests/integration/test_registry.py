@@ -1114,3 +1114,50 @@ def test_a_result_that_was_cut_is_shown_as_text(staffed):
     ship_calls(r, [("c1", tool_id, server_id, {}, {"outcome": "ok", "result": {"x": "y" * 70000}})])
     result = r.llm("GET_TOOL_LOGS", tool_id=tool_id)["logs"][0]["result"]
     assert isinstance(result, str) and result.startswith('{"x":"yyy')
+
+
+# ---- pause ---------------------------------------------------------------------------------------
+
+
+def test_pause_takes_every_call_away_at_once_and_resume_undoes_it(staffed):
+    r = staffed
+    make_live(r)
+    permit = published(r)["service_status"]["permit"]
+    assert r.admin("PAUSE")["paused"] is True
+    assert published(r) == {}
+    assert r.sql("SELECT count(*) FROM permits WHERE revoked_at IS NULL AND not_after > now()") == "0"
+    with pytest.raises(Refused, match="all calls are paused"):
+        r.llm("PREPARE_TEST", tool_id="news/service_status")
+    with pytest.raises(Refused, match="paused already"):
+        r.admin("PAUSE")
+    r.kill()
+    r.start()
+    assert r.is_ready and published(r) == {}, "it holds over a restart"
+    assert r.admin("RESUME")["paused"] is False
+    assert published(r)["service_status"]["permit"] != permit
+    assert r.llm("PREPARE_TEST", tool_id="news/service_status")["tool"]["version"] == 1
+    with pytest.raises(Refused, match="not paused"):
+        r.admin("RESUME")
+    assert [e["object_id"] for e in r.owner("LIST_AUDIT", topics=["server.paused", "server.resumed"], limit=9)["events"]
+            if e["outcome"] == "ok"] == ["all", "all"]
+
+
+def test_one_server_is_paused_without_the_others(staffed):
+    r = staffed
+    server_id, _ = make_live(r)
+    make_live(r, server="other", name="still_there")
+    assert r.admin("PAUSE", server_id=server_id)["paused_servers"] == ["news"]
+    assert list(published(r)) == ["still_there"]
+    shown = r.llm("GET_SERVER", server_id=server_id)["server"]
+    assert (shown["status"], shown["paused"]) == ("running", True)
+    with pytest.raises(Refused, match="of this server are paused"):
+        r.llm("PREPARE_TEST", tool_id="news/service_status")
+    r.llm("STOP_SERVER", server_id=server_id)
+    with pytest.raises(Refused, match="'news' is paused"):
+        r.llm("START_SERVER", server_id=server_id)
+    assert r.admin("RESUME", server_id=server_id)["paused_servers"] == []
+    r.llm("START_SERVER", server_id=server_id)
+    assert set(published(r)) == {"service_status", "still_there"}
+    for msg in ("PAUSE", "RESUME"):
+        with pytest.raises(Refused):
+            r.llm(msg)

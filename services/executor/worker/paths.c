@@ -8,10 +8,11 @@
  * are passed over. */
 static const struct path_row fixed[] = {
 	{ PYTHON_STDLIB, PATH_DIR },
-	{ PYTHON_DIST_PACKAGES, PATH_DIR },        /* httpx, jsonschema */
+	{ PYTHON_DIST_PACKAGES, PATH_DIR },        /* httpx, Debian's python3-* packages */
 	{ "/usr/lib/x86_64-linux-gnu", PATH_DIR }, /* dlopen by extension modules */
 	{ "/lib/x86_64-linux-gnu", PATH_DIR },
 	{ "/lib64", PATH_DIR },
+	{ "/etc/alternatives", PATH_DIR }, /* numpy's libblas.so.3 leads through here */
 	{ "/etc/ld.so.cache", PATH_FILE },
 	{ "/usr/share/zoneinfo", PATH_DIR },
 	{ "/etc/localtime", PATH_FILE },

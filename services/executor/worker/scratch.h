@@ -28,7 +28,7 @@ struct scratch_slot {
 };
 
 struct scratch {
-	int init; /* socket to the process that mounts; -1: no scratch on this host */
+	int init;  /* socket to the process that mounts; -1: no scratch on this host */
 	int count; /* of the slots that were ever asked for, the first ones */
 	struct scratch_slot slots[SCRATCH_SLOTS];
 };
