@@ -154,17 +154,26 @@ def run_suite(label):
     return passed, failed, skipped, [f"{label}: {name}" for name in names]
 
 
-def escapes(arguments):
-    """`./mcpbox test escapes --cases DIR [--json]`: any folder of cases in the format of tests/corpus/escapes."""
-    if build("dev"):
-        return 1
-    os.environ["MCPBOX_TEST_BIN"] = str(BUILD / "dev" / "bin")
-    return subprocess.run(["/usr/bin/python3", REPO / "tests/support/escape_cases.py", *arguments], check=False).returncode
+def by_hand(program, *fixed):
+    """A command that takes long and is no label: runs a program of tests/support with the dev build."""
+    def command(arguments):
+        if build("dev"):
+            return 1
+        os.environ["MCPBOX_TEST_BIN"] = str(BUILD / "dev" / "bin")
+        return subprocess.run(["/usr/bin/python3", REPO / "tests/support" / program, *fixed, *arguments], check=False).returncode
+    return command
+
+
+COMMANDS = {
+    "escapes": by_hand("escape_cases.py"),              # --cases DIR [--json]: any folder in the format of tests/corpus/escapes
+    "escapes-mutation": by_hand("escape_layers.py", "sweep"),  # [--jobs N]: all cases x all layers -> docs/sandbox-layers.md
+    "soak": by_hand("soak.py"),                         # [--calls N]: nothing is left behind
+}
 
 
 def main(labels):
-    if labels[:1] == ["escapes"]:
-        return escapes(labels[1:])
+    if labels and labels[0] in COMMANDS:
+        return COMMANDS[labels[0]](labels[1:])
     unknown = [label for label in labels if label not in SUITES]
     if unknown:
         print(f"test: no label {', '.join(unknown)}; there are: {', '.join(SUITES)}", file=sys.stderr)

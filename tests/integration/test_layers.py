@@ -28,6 +28,21 @@ def test_without_the_layer_the_case_is_red(red, setting, layer, case):
     assert case in red[setting, layer], red[setting, layer]
 
 
+@pytest.fixture(scope="module")
+def behind():
+    runs = [(setting, without, cases.split()) for (setting, others, layer), cases in escape_layers.BEHIND.items()
+            for without in (others, others + "," + layer)]
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip([run[:2] for run in runs], pool.map(lambda run: escape_layers.red_cases(*run), runs)))
+
+
+@pytest.mark.parametrize("setting,others,layer", escape_layers.BEHIND)
+def test_behind_other_layers_it_still_holds_some_cases(behind, setting, others, layer):
+    cases = set(escape_layers.BEHIND[setting, others, layer].split())
+    assert not cases & set(behind[setting, others])
+    assert cases <= set(behind[setting, others + "," + layer])
+
+
 @pytest.mark.parametrize("setting", ["full", "docker"])
 def test_with_all_layers_a_look_from_outside_finds_no_fault(setting):
     assert escape_layers.red_cases(setting, None, ["outside"]) == {}

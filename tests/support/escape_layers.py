@@ -1,6 +1,6 @@
 """Takes one layer of the sandbox away at a time and tells what notices it.
 
-    python3 tests/support/escape_layers.py sweep [--jobs N]    all cases x all layers; the table on standard output
+    python3 tests/support/escape_layers.py sweep [--jobs N]    all cases x all layers; writes docs/sandbox-layers.md
 
 A case or a probe from outside that is red without a layer and green with it "holds" that layer.
 """
@@ -19,8 +19,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 import escape_world  # noqa: E402
 from sandbox_driver import Sandboxes  # noqa: E402
 
-SUPPORT = Path(__file__).parent
+SUPPORT = Path(__file__).resolve().parent
 CORPUS = SUPPORT.parent / "corpus/escapes"
+TABLE = SUPPORT.parents[1] / "docs/sandbox-layers.md"
 SETTLE_S = 3
 # Layer -> setting -> cases that it holds there, for the default run: each is red once the layer is gone.  "outside" is
 # the look at the process from outside, for what tool code cannot feel.
@@ -32,10 +33,19 @@ LAYERS = {
     "pidns": {"full": "os-probe-pids outside"},
     "mountns": {"full": "os-probe-mounts outside"},
     "netns": {"full": "outside"},
-    "rlimits": {"full": "os-probe-limits res-memory-one-call outside", "docker": "os-probe-limits res-memory-one-call outside"},
+    "rlimits": {"full": "os-probe-limits res-memory-over res-files-over outside", "docker": "os-probe-limits res-memory-over res-files-over outside"},
     "caps": {"full": "outside"},
     "dumpable": {"full": "outside", "docker": "os-probe-dumpable outside"},
     "fds": {"full": "os-inherited-fds outside", "docker": "os-inherited-fds outside"},
+}
+# What a layer holds behind others: (setting, others that are taken away as well, layer) -> cases that are green without
+# the others and red without it too.
+BEHIND = {
+    ("full", "seccomp,landlock", "netns"): "os-tcp-loopback os-abstract-unix eg-urllib-file",
+    ("full", "landlock", "mountns"): "os-open-files eg-urllib-file os-write-drop",
+    ("docker", "seccomp,landlock", "dumpable"): "os-process-vm-readv os-proc-self-mem",
+    ("full", "seccomp,callns", "caps"): "os-mount-calls os-limits-raise",
+    ("full", "seccomp,caps", "callns"): "os-mount-calls os-limits-raise",
 }
 LIMITS = ("Max data size", "Max address space", "Max processes", "Max open files", "Max file size", "Max cpu time", "Max core file size")
 KINDS = {"userns": "user", "pidns": "pid", "mountns": "mnt", "netns": "net", "ipcns": "ipc", "utsns": "uts", "cgroupns": "cgroup"}
@@ -104,7 +114,7 @@ def outside(setting, without):
 
 
 def red_cases(setting, layer, ids=()):
-    """{case: why} of what is red when that layer (None: no layer) is taken away.  A world of its own each."""
+    """{case: why} of what is red when that layer is taken away (None: none; several with commas).  A world of its own each."""
     names = [i for i in ids if i != "outside"]
     without = ["--without", layer] if layer else []
     found = {}
@@ -149,6 +159,9 @@ def table(found):
         for setting in settings:
             cases = sorted(set(found[setting, layer]) - always[setting])
             lines += ["Setting `%s`, %d red: %s" % (setting, len(cases), ", ".join(cases) or "none"), ""]
+    lines += ["## Behind other layers", "", "| setting | without | cases that this layer alone still holds | layer |", "|---|---|---|---|"]
+    lines += ["| %s | %s | %s | %s |" % (setting, others.replace(",", ", "), cases.replace(" ", ", "), layer) for (setting, others, layer), cases in BEHIND.items()]
+    lines += ["", "`tests/integration/test_layers.py` asserts three cases of each layer, and this table, in every run of the tests."]
     return "\n".join(lines)
 
 
@@ -160,10 +173,11 @@ def main():
     args = parser.parse_args()
     if args.command == "outside":
         escape_world.enter()
-        print(json.dumps(outside(args.rest[0], [w for w in args.rest[1:] if w])))
+        print(json.dumps(outside(args.rest[0], [w for w in args.rest[1].split(",") if w])))
         return 0
     found = sweep(args.jobs, lambda text: print(text, file=sys.stderr, flush=True))
-    print(table(found))
+    TABLE.write_text(table(found))
+    print("wrote %s" % TABLE)
     return 0
 
 
