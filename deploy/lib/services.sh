@@ -56,12 +56,25 @@ service_start() {
 	say "starting $name"
 	service_folders "$name"
 	status=0
-	run_as "$(account_of "$name")" "$app/libexec/mcpbox/mcpbox-supervisor" --name "$name" --run "$data/run/$name" \
+	service_run_as "$name" "$app/libexec/mcpbox/mcpbox-supervisor" --name "$name" --run "$data/run/$name" \
 		--log "$data/log/$name/$name.log" --env "$data/env/$name.env" --tag "$tag" "$@" || status=$?
 	[ "$status" -eq 0 ] || service_failed "$name"
 }
 
+# An executor is started in the control group that it may divide.
+service_run_as() (
+	name=$1
+	shift
+	case $name in
+	executor-*) cgroup_join "$name" ;;
+	esac
+	run_as "$(account_of "$name")" "$@"
+)
+
 service_run_binary() {
+	case $1 in
+	executor-*) cgroup_make "$1" "$(account_of "$1")" ;;
+	esac
 	settings_env "$1"
 	service_start "$1" -- "$app/libexec/mcpbox/mcpbox-${1%%-[0-9]*}"
 }
@@ -86,6 +99,7 @@ services_stop_surplus() {
 		name=$(basename "$folder")
 		if [ "$name" != 'executor-*' ] && ! executor_names | grep -qx "$name"; then
 			service_stop "$name"
+			cgroup_remove "$name"
 			rm -rf "$folder" "$data/env/$name.env" "${data:?}/log/$name"
 		fi
 	done
@@ -115,4 +129,5 @@ services_stop() {
 		done
 		for pid in $pids; do wait "$pid"; done
 	done
+	for name in $executors; do cgroup_remove "$name"; done
 }

@@ -231,5 +231,6 @@ settings_internal() {
 	MCPBOX_EGRESS_SOCKET=$data/run/egress/egress.sock
 	MCPBOX_WORKER_PATH=$app/libexec/mcpbox/mcpbox-worker
 	MCPBOX_RUNTIME_DIR=$app/share/mcpbox/runtime
+	MCPBOX_CGROUP=$(case $1 in executor-*) cgroup_dirs "$1" ;; esac)
 	EOF
 }

@@ -196,6 +196,7 @@ struct call {
 	uint64_t deadline_ms;
 	uint32_t stale_repeats;
 	bool was_sent; /* an earlier attempt may have run */
+	bool is_gone;  /* it cannot be reached and will not come back */
 };
 
 static int call_fail_unsent(const struct call *call, struct err *err)
@@ -284,10 +285,16 @@ static int call_over_line(struct call *call, struct line *line, ProtobufCMessage
 	return r;
 }
 
+/* Only the registry has an address for life: an instance of the others that is gone comes back elsewhere. */
+static bool peer_comes_back(const struct call *call)
+{
+	return call->question.to.role == ROLE_REGISTRY;
+}
+
 static int call_attempt(struct call *call, const char *addr, ProtobufCMessage **ret_reply,
 			struct err *err)
 {
-	/* Who was reached before is waited for until the deadline: it is coming back. */
+	/* Who comes back and was reached before is waited for until the deadline. */
 	uint64_t wait_until = clock_mono_ms() + CONNECT_WAIT_MS;
 	uint16_t line_port = call->question.to.line_port;
 	struct line *line;
@@ -296,13 +303,15 @@ static int call_attempt(struct call *call, const char *addr, ProtobufCMessage **
 
 	if (line_port && line_take(call->bus->lines, addr, line_port, &line) == 0)
 		return call_over_line(call, line, ret_reply, err);
-	if (wait_until > call->deadline_ms || call->was_sent)
+	if (wait_until > call->deadline_ms || (call->was_sent && peer_comes_back(call)))
 		wait_until = call->deadline_ms;
 	r = slot_take(call->bus->slots, addr, wait_until, &slot);
 	if (r == -ERR_BUSY)
 		return err_set(err, ERR_BUSY, "too many peers at once (MCPBOX_BUS_PEERS)");
-	if (r < 0)
+	if (r < 0) {
+		call->is_gone = !peer_comes_back(call);
 		return call_fail_unsent(call, err);
+	}
 	r = call_exchange(call, slot, ret_reply, err);
 	slot_release(slot);
 	return r;
@@ -313,7 +322,7 @@ static bool call_repeats(struct call *call, int r)
 {
 	if (r == -ERR_STALE_PEER) /* nothing was done; the right boot id is known now */
 		return call->stale_repeats++ < STALE_REPEATS_MAX;
-	if (r != -ERR_UNKNOWN_OUTCOME || !call->opts->repeatable ||
+	if (r != -ERR_UNKNOWN_OUTCOME || !call->opts->repeatable || call->is_gone ||
 	    bus_remaining_ms(call->deadline_ms) <= REPEAT_PAUSE_MS)
 		return false;
 	clock_sleep_ms(REPEAT_PAUSE_MS);

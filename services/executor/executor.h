@@ -24,7 +24,7 @@ struct executor {
 	struct bus *bus;
 	struct egress_link link;
 	char work_addr[64], control_addr[64];
-	struct buf layers_json;
+	struct buf layers_json, missing_json;
 	atomic_uint inspections; /* running */
 	atomic_bool is_draining;
 };

@@ -26,6 +26,11 @@ static const struct cfg_row rows[] = {
 	    0, 0, 0,
 	    "layers without which an executor refuses to start: seccomp landlock userns pidns "
 	    "mountns netns cgroup"),
+	CFG(struct executor_cfg, "MCPBOX_CGROUP", CFG_STRING, cgroup_dirs, "", 0, 4000,
+	    CFG_INTERNAL,
+	    "control groups handed over to this executor, directories with : between (v2: one, v1: "
+	    "memory and "
+	    "pids); unset: its own, where it may write it"),
 	CFG(struct executor_cfg, "MCPBOX_EXECUTOR_CAPACITY", CFG_UINT, capacity, "24", 1, 256, 0,
 	    "calls at once; more are refused as busy"),
 	CFG(struct executor_cfg, "MCPBOX_EXECUTOR_TOOL_SHARE", CFG_UINT, tool_share, "75", 1, 100,

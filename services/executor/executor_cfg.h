@@ -17,6 +17,7 @@ struct executor_cfg {
 	char *runtime_dir;
 	char *module_dirs;
 	char *sandbox_min;
+	char *cgroup_dirs;
 	uint32_t capacity;
 	uint32_t tool_share, server_share; /* percent of capacity */
 	uint32_t tool_idle_ms;

@@ -44,43 +44,63 @@ int layers_parse(const char *list, uint32_t *ret, struct err *err)
 	return 0;
 }
 
-int layers_check(const struct wire_ready *ready, uint32_t floor, struct err *err)
+static uint32_t bits_of(const struct layers *reached)
+{
+	return reached->ready->layers | (reached->cgroup_version ? LAYER_CGROUP : 0);
+}
+
+static const char *reason_of(const struct layers *reached, uint32_t bits)
+{
+	return bits == LAYER_CGROUP && reached->cgroup_reason[0] ? reached->cgroup_reason
+								 : host_lacks("", bits);
+}
+
+int layers_check(const struct layers *reached, uint32_t floor, struct err *err)
 {
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		if ((floor & (1u << i)) && !(ready->layers & rows[i].bits))
+		if ((floor & (1u << i)) && !(bits_of(reached) & rows[i].bits))
 			return err_set(
 				err, ERR_UNSUPPORTED,
 				"the sandbox layer '%s', which MCPBOX_SANDBOX_MIN demands, is "
 				"missing: %s",
-				rows[i].name, host_lacks("", rows[i].bits));
+				rows[i].name, reason_of(reached, rows[i].bits));
 	}
 	return 0;
 }
 
-void layers_add_json(const struct wire_ready *ready, struct buf *ret)
+/* 0: it has none. */
+static unsigned version_of(const struct layers *reached, uint32_t bits)
+{
+	return bits == LAYER_LANDLOCK ? reached->ready->landlock_abi
+	       : bits == LAYER_CGROUP ? reached->cgroup_version
+				      : 0;
+}
+
+void layers_add_json(const struct layers *reached, struct buf *ret)
 {
 	for (size_t i = 0; i < REPORTED; i++) {
-		bool is_on = (ready->layers & rows[i].bits) != 0;
+		bool is_on = (bits_of(reached) & rows[i].bits) != 0;
+		unsigned version = version_of(reached, rows[i].bits);
 
 		buf_printf(ret, "%s\"%s\":", i ? "," : "{", rows[i].name);
-		if (rows[i].bits == LAYER_LANDLOCK && is_on)
-			buf_printf(ret, "%u", ready->landlock_abi);
+		if (is_on && version > 0)
+			buf_printf(ret, "%u", version);
 		else
 			buf_add_str(ret, is_on ? "true" : "false");
 	}
-	buf_add_str(ret, ready->layers & LAYER_NOFS ? ",\"nofs\":true}" : "}");
+	buf_add_str(ret, bits_of(reached) & LAYER_NOFS ? ",\"nofs\":true}" : "}");
 }
 
-void layers_add_missing_json(const struct wire_ready *ready, struct buf *ret)
+void layers_add_missing_json(const struct layers *reached, struct buf *ret)
 {
 	const char *separator = "{";
 
 	for (size_t i = 0; i < REPORTED; i++) {
 		const char *text;
 
-		if (ready->layers & rows[i].bits)
+		if (bits_of(reached) & rows[i].bits)
 			continue;
-		text = host_lacks("", rows[i].bits);
+		text = reason_of(reached, rows[i].bits);
 		buf_printf(ret, "%s\"%s\":", separator, rows[i].name);
 		json_add_string(ret, text, strlen(text));
 		separator = ",";

@@ -44,6 +44,7 @@ static int start_sandboxes(struct executor *x, struct err *err)
 	struct pool_config config = { .worker_path = x->cfg.worker_path,
 				      .runtime_dir = x->cfg.runtime_dir,
 				      .module_dirs = x->cfg.module_dirs,
+				      .cgroup_dirs = x->cfg.cgroup_dirs,
 				      .capacity = x->cfg.capacity,
 				      .tool_idle_ms = x->cfg.tool_idle_ms,
 				      .tools_mb = x->cfg.tools_mb };
@@ -56,8 +57,11 @@ static int start_sandboxes(struct executor *x, struct err *err)
 
 	if (r == 0)
 		r = pool_start(&config, &x->pool, err);
-	if (r == 0)
+	x->missing_json = (struct buf)BUF_INIT(8192);
+	if (r == 0) {
+		pool_add_missing_json(x->pool, &x->missing_json);
 		r = service_confine(NULL, NULL, err);
+	}
 	if (r < 0)
 		return r;
 	x->layers_json = (struct buf)BUF_INIT(1024);
@@ -102,6 +106,7 @@ static void fill_lease(void *arg, PB(Instance) * instance)
 	instance->in_flight = calls_in_flight(x->calls);
 	instance->draining = atomic_load(&x->is_draining);
 	instance->layers_json = pb_bytes(x->layers_json.data, x->layers_json.len);
+	instance->missing_json = pb_bytes(x->missing_json.data, x->missing_json.len);
 }
 
 static int join_bus(struct executor *x, struct err *err)

@@ -7,6 +7,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "layers.h"
+#include "log.h"
 #include "mem.h"
 #include "pool_internal.h"
 #include "tasks.h"
@@ -48,6 +49,20 @@ static const struct wire_failed *any_failed(const struct pool *p)
 	return NULL;
 }
 
+struct layers pool_layers(const struct pool *p)
+{
+	return (struct layers){ .ready = &p->ready,
+				.cgroup_version = p->cgroup_version,
+				.cgroup_reason = p->cgroup_err.text };
+}
+
+static int check_floor(const struct pool *p, struct err *err)
+{
+	const struct layers reached = pool_layers(p);
+
+	return layers_check(&reached, p->config.floor, err);
+}
+
 static int wait_until_ready(struct pool *p, struct err *err)
 {
 	const struct wire_failed *failed = NULL;
@@ -65,7 +80,7 @@ static int wait_until_ready(struct pool *p, struct err *err)
 	else if (r != 0)
 		r = err_set(err, ERR_UNAVAILABLE, "the sandbox worker was not ready in time");
 	else
-		r = layers_check(&p->ready, p->config.floor, err);
+		r = check_floor(p, err);
 	p->kinds[WORKER_PLAIN].target = PLAIN_SPARES; /* the second one beside the first calls */
 	(void)pthread_mutex_unlock(&p->lock);
 	return r;
@@ -92,6 +107,7 @@ static void pool_free(struct pool *p)
 {
 	fd_closep(&p->wake_fd);
 	fd_closep(&p->epoll_fd);
+	cgroups_close(p->cgroups);
 	(void)pthread_cond_destroy(&p->changed);
 	(void)pthread_mutex_destroy(&p->lock);
 	free(p);
@@ -108,6 +124,16 @@ static int open_polls(struct pool *p)
 		       : -1;
 }
 
+/* Without groups the rest holds; whether that is enough, the floor decides. */
+static void open_cgroups(struct pool *p)
+{
+	if ((p->config.without & LAYER_CGROUP) ||
+	    cgroups_open(p->config.cgroup_dirs, &p->cgroups, &p->cgroup_err) == 0)
+		p->cgroup_version = cgroups_version(p->cgroups);
+	else
+		log_info("executor.no_cgroup", F_STR("reason", p->cgroup_err.text));
+}
+
 int pool_start(const struct pool_config *config, struct pool **ret, struct err *err)
 {
 	struct pool *p = mem_alloc(sizeof(*p));
@@ -116,6 +142,7 @@ int pool_start(const struct pool_config *config, struct pool **ret, struct err *
 	p->config = *config;
 	set_defaults(&p->config);
 	p->machine_mb = tasks_machine_mb();
+	open_cgroups(p);
 	p->ready.layers = LAYER_USERNS; /* not known yet: no counting of threads */
 	p->kinds[WORKER_PLAIN].target = p->kinds[WORKER_HTTP].target = 1;
 	init_lock(p);
@@ -166,8 +193,21 @@ void pool_stop(struct pool *p)
 
 void pool_add_layers_json(struct pool *p, struct buf *ret)
 {
+	struct layers reached;
+
 	(void)pthread_mutex_lock(&p->lock);
-	layers_add_json(&p->ready, ret);
+	reached = pool_layers(p);
+	layers_add_json(&reached, ret);
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+void pool_add_missing_json(struct pool *p, struct buf *ret)
+{
+	struct layers reached;
+
+	(void)pthread_mutex_lock(&p->lock);
+	reached = pool_layers(p);
+	layers_add_missing_json(&reached, ret);
 	(void)pthread_mutex_unlock(&p->lock);
 }
 
@@ -348,6 +388,7 @@ struct sandbox_state pool_look(struct pool *p, const struct sandbox *s)
 
 	(void)pthread_mutex_lock(&p->lock);
 	state = (struct sandbox_state){ .is_lost = s->is_lost,
+					.ran_out_of_memory = s->ran_out_of_memory,
 					.threads_seen = s->threads_seen,
 					.threads_max = s->threads_max,
 					.ended = s->ended,

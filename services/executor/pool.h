@@ -23,6 +23,7 @@ struct pool_config {
 	const char *worker_path;
 	const char *runtime_dir;
 	const char *module_dirs; /* "" for none */
+	const char *cgroup_dirs; /* as cgroups_open() */
 	uint32_t capacity;       /* calls at once */
 	uint32_t tool_idle_ms;   /* a tool's zygote that is not used for so long ends; 0: 5 min */
 	uint32_t tools_mb;       /* memory that zygotes and waiting processes may use; 0: 1 GiB */
@@ -35,6 +36,8 @@ int pool_start(const struct pool_config *config, struct pool **ret, struct err *
 /* Ends the workers and with them every process of theirs.  Nothing may be taken any more. */
 void pool_stop(struct pool *p);
 void pool_add_layers_json(struct pool *p, struct buf *ret);
+/* Why layers are not there; before the process confines itself. */
+void pool_add_missing_json(struct pool *p, struct buf *ret);
 /* Memory of this machine or of the container around it. */
 uint64_t pool_machine_mb(const struct pool *p);
 
@@ -52,6 +55,7 @@ struct sandbox {
 	pid_t pid;                  /* as long as pidfd is open and it runs; 0: not known */
 	enum { SANDBOX_WAITING, SANDBOX_TAKEN, SANDBOX_LEAVING } stage;
 	bool was_killed, is_lost, was_signalled;
+	bool ran_out_of_memory; /* the kernel killed it because its worker's group had used up its own */
 	uint32_t threads_max;
 	uint32_t threads_seen;   /* over threads_max: killed for it */
 	struct wire_ended ended; /* how 0: still running */
@@ -87,6 +91,7 @@ void pool_kill(struct pool *p, struct sandbox *s);
 
 struct sandbox_state {
 	bool is_lost; /* its worker is gone */
+	bool ran_out_of_memory;
 	uint32_t threads_seen, threads_max;
 	struct wire_ended ended; /* how 0: still running */
 	pid_t pid;               /* 0: not known (yet) */

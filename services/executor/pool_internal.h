@@ -6,7 +6,9 @@
 #pragma once
 
 #include <pthread.h>
+#include "cgroup.h"
 #include "crypto.h"
+#include "layers.h"
 #include "pool.h"
 
 #define SLOTS_MAX   1024u /* processes that are there at once; a power of two */
@@ -29,7 +31,9 @@ struct worker {
 	uint64_t state_ms; /* when it got there */
 	int kind;
 	pid_t pid;
-	int control; /* -1 when dead */
+	int control;          /* -1 when dead */
+	struct cgroup *group; /* NULL where there are none */
+	uint64_t oom_kills;   /* of the group, as far as processes were told of them */
 	struct wire_ready ready;
 	struct wire_bound bound;
 	struct tool *tool; /* BINDING, BOUND; RETIRING while the tool is there */
@@ -88,6 +92,9 @@ struct kind {
 struct pool {
 	struct pool_config config;
 	uint64_t machine_mb;
+	struct cgroups *cgroups; /* NULL: none; the manager's */
+	unsigned cgroup_version;
+	struct err cgroup_err; /* why there are none */
 	pthread_t manager;
 	int wake_fd, epoll_fd;
 	pthread_mutex_t lock;   /* guards all below */
@@ -114,7 +121,8 @@ static inline uint64_t ms_since(uint64_t then_ms, uint64_t now_ms)
 {
 	return now_ms > then_ms ? now_ms - then_ms : 0;
 }
-void pool_wake_manager(struct pool *p); /* lock held */
+struct layers pool_layers(const struct pool *p); /* lock held */
+void pool_wake_manager(struct pool *p);          /* lock held */
 void backoff_grow(struct backoff *b, uint64_t now_ms);
 
 /* ---- sandboxes.c: processes, lock held unless said ---- */
@@ -159,6 +167,8 @@ struct tool *tools_longest_needing(const struct pool *p, int kind);
 struct worker *worker_spare(const struct pool *p, int kind);
 void worker_retire(struct pool *p, struct worker *w);
 void worker_set_state(struct worker *w, enum worker_state state);
+/* Manager thread: its group may take what the calls of its tool may. */
+void worker_limit_group(const struct pool *p, struct worker *w);
 /* The manager thread; arg is the pool. */
 void *workers_manage(void *arg);
 bool workers_share_thread_count(const struct pool *p);

@@ -196,7 +196,7 @@ static bool ended_for_memory(const struct run_facts *f)
 {
 	uint64_t limit_kb = (uint64_t)f->limits->memory_mb << 10;
 
-	return memory_used_kb(f) >= limit_kb / 10 * 9;
+	return f->ran_out_of_memory || memory_used_kb(f) >= limit_kb / 10 * 9;
 }
 
 /* What the kernel kills for has no honest use, so there is nothing that the author could ask for. */

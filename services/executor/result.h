@@ -39,7 +39,8 @@ struct run_facts {
 	struct wire_ended ended; /* how 0: the worker never said */
 	uint32_t threads;        /* with CAUSE_THREADS: so many were seen */
 	uint32_t base_kb;        /* of memory_kb the interpreter's own; 0: not known */
-	uint32_t duration_ms;    /* 0: not known */
+	bool ran_out_of_memory; /* the kernel ended it, since its tool's group had used up its memory */
+	uint32_t duration_ms; /* 0: not known */
 	const struct job_limits *limits;
 	const struct capture *output;
 	const char *cancel_reason; /* or NULL */

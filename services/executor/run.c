@@ -493,6 +493,7 @@ static void read_usage(struct run *r)
 	r->pid = now.pid;
 	r->threads = now.threads_seen;
 	r->base_kb = now.base_kb;
+	r->ran_out_of_memory = now.ran_out_of_memory;
 }
 
 static void drain_output(struct run *r)
@@ -539,6 +540,7 @@ int run_step(struct run *r, uint64_t until_mono_ms, bool is_foreground, struct r
 					 .ended = r->ended,
 					 .threads = r->threads,
 					 .base_kb = r->base_kb,
+					 .ran_out_of_memory = r->ran_out_of_memory,
 					 .duration_ms = r->duration_ms,
 					 .limits = &r->job->limits,
 					 .output = &r->output,

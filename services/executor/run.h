@@ -55,6 +55,7 @@ struct run {
 	uint64_t cpu_before_us; /* what the process had used before the call */
 	uint64_t cpu_check_ms;  /* it cannot have used up its CPU time before */
 	uint32_t threads, base_kb;
+	bool ran_out_of_memory;
 	uint32_t opened;  /* streams */
 	uint32_t retries; /* processes that were gone before they were told anything */
 	struct wire_ended ended;

@@ -200,6 +200,7 @@ void tool_on_bound(struct pool *p, struct worker *w, const struct wire_bound *bo
 		return;
 	worker_set_state(w, WORKER_BOUND);
 	w->bound = *bound;
+	worker_limit_group(p, w);
 	t->bind = t->fork = (struct backoff){ 0 };
 	t->failed.step[0] = 0;
 	if (t->renewal == w) { /* the new one first, then the old one goes */

@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "cleanup.h"
 #include "clock.h"
 #include "log.h"
 #include "mem.h"
@@ -27,6 +28,12 @@
 #define UID_TASKS_MS     1000u /* between counts of all threads of this uid */
 #define STARTING_MAX     4u    /* workers that start at the same time */
 #define REPORTS          16
+
+/* What a group may take beside its calls' memory limits. */
+#define SPARE_PROCESSES 64u
+#define PROCESS_EXTRA_MB \
+	16u               /* page tables, channels, the interpreter's pages that a call wrote to */
+#define GROUP_PERCENT 80u /* of the machine's memory, at most */
 
 void backoff_grow(struct backoff *b, uint64_t now_ms)
 {
@@ -78,10 +85,61 @@ static int watch(const struct pool *p, struct worker *w)
 	return epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, w->control, &e) < 0 ? -errno : 0;
 }
 
+/* Before it does anything: it waits for its CONFIG.  0, or -errno. */
+static int enter_group(const struct pool *p, struct worker *w)
+{
+	const struct cgroup_limits limits = { .memory_bytes = (uint64_t)p->config.tools_mb << 20,
+					      .processes = SPARE_PROCESSES };
+	int r = p->cgroups ? cgroup_add(p->cgroups, &limits, &w->group) : 0;
+
+	return r == 0 && w->group ? cgroup_enter(w->group, w->pid) : r;
+}
+
+/* One that did not get as far as to be watched. */
+static void abandon(struct worker *w)
+{
+	int status;
+
+	if (w->pid > 0) {
+		(void)kill(w->pid, SIGKILL);
+		(void)waitpid(w->pid, &status, 0);
+	}
+	fd_closep(&w->control);
+	cgroup_drop(w->group);
+}
+
+void worker_limit_group(const struct pool *p, struct worker *w)
+{
+	const struct wire_tool *of_call = &w->tool->limits;
+	uint64_t one_mb = of_call->memory_mb + of_call->scratch_mb + PROCESS_EXTRA_MB;
+	uint64_t all_mb = w->bound.base_kb / 1024 + p->config.capacity * one_mb;
+	uint64_t most_mb = p->machine_mb * GROUP_PERCENT / 100;
+	const struct cgroup_limits limits = {
+		.memory_bytes = (most_mb > 0 && all_mb > most_mb ? most_mb : all_mb) << 20,
+		.processes = p->config.capacity * of_call->threads + SLOTS_MAX + SPARE_PROCESSES,
+	};
+	int r = w->group ? cgroup_limit(w->group, &limits) : 0;
+
+	if (r < 0) /* those of a spare stay in force */
+		log_warn("executor.group_not_limited", F_INT("errno", -r));
+}
+
+/* Was this one of those that the kernel took because the group's memory was used up? */
+static bool was_taken_for_memory(struct worker *w, const struct sandbox *s,
+				 const struct wire_ended *ended)
+{
+	if (!w->group || s->was_killed || ended->how != WIRE_SIGNALED || ended->code != SIGKILL ||
+	    cgroup_oom_kills(w->group) <= w->oom_kills)
+		return false;
+	w->oom_kills++;
+	return true;
+}
+
 /* Lets go of the lock while the program is loaded. */
 static void start_worker(struct pool *p, int kind)
 {
 	struct worker *w = mem_alloc(sizeof(*w));
+	const char *step = "the start of the program";
 	int r;
 
 	(void)pthread_mutex_unlock(&p->lock);
@@ -89,15 +147,22 @@ static void start_worker(struct pool *p, int kind)
 	w->control = -1;
 	worker_set_state(w, WORKER_STARTING);
 	r = launch_worker(p->config.worker_path, &w->pid, &w->control);
+	if (r == 0) {
+		step = "its control group";
+		r = enter_group(p, w);
+	}
 	if (r == 0)
 		(void)send_config(p, w); /* when it fails, the socket says so */
+	else
+		abandon(w);
 	(void)pthread_mutex_lock(&p->lock);
 	if (r == 0)
 		r = watch(p, w);
 	if (w->control < 0) {
 		log_error("executor.worker_not_started", F_INT("errno", -r));
-		p->kinds[kind].failed = (struct wire_failed){ .error_number = (uint32_t)-r,
-							      .step = "the start of the program" };
+		p->kinds[kind].failed = (struct wire_failed){ .error_number = (uint32_t)-r };
+		(void)snprintf(p->kinds[kind].failed.step, sizeof(p->kinds[kind].failed.step), "%s",
+			       step);
 		backoff_grow(&p->kinds[kind].start, clock_mono_ms());
 		free(w);
 		return;
@@ -211,6 +276,7 @@ static bool reap(struct pool *p)
 		}
 		*at = w->next;
 		p->worker_count--;
+		cgroup_drop(w->group);
 		free(w);
 	}
 	return is_waiting;
@@ -303,6 +369,7 @@ static void on_ended(struct pool *p, struct worker *w, const struct wire_ended *
 	if (s->stage == SANDBOX_WAITING)
 		backoff_grow(&t->fork, clock_mono_ms());
 	s->ended = *ended;
+	s->ran_out_of_memory = was_taken_for_memory(w, s, ended);
 	sandbox_end(p, s);
 	tool_refill(p, t);
 }
@@ -445,6 +512,7 @@ static void tend(struct pool *p, uint64_t now_ms)
 	for (struct worker *w = p->workers; w; w = w->next)
 		tend_worker(p, w, now_ms);
 	end_leaving(p, now_ms);
+	cgroups_sweep(p->cgroups);
 	start_missing(p, now_ms);
 }
 
@@ -505,6 +573,9 @@ void *workers_manage(void *arg)
 		}
 	}
 	stop_all(p);
+	/* Here, because the thread that stops the pool may no longer remove a directory. */
+	cgroups_close(p->cgroups);
+	p->cgroups = NULL;
 	(void)pthread_mutex_unlock(&p->lock);
 	return NULL;
 }

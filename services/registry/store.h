@@ -302,7 +302,7 @@ int store_incidents_lock(struct store_tx *tx) BOX_MUST_CHECK;
 /* A fresh one when there is none. */
 int store_incident_get(struct store_tx *tx, const char *tool_id, const char *topic,
 		       ROW(IncidentRow) * *ret) BOX_MUST_CHECK;
-int store_incident_save(struct store_tx *tx, const ROW(IncidentRow) * row) BOX_MUST_CHECK;
+int store_incident_save(struct store_tx *tx, const ROW(IncidentRow) * i) BOX_MUST_CHECK;
 /* Those with something pending that began before. */
 int store_incidents_over(struct store_tx *tx, int64_t before_unix_ms, ROW(IncidentRow) * **ret,
 			 size_t *ret_count) BOX_MUST_CHECK;

@@ -141,6 +141,11 @@ describe('./mcpbox', { timeout: 240_000 }, () => {
     assert.ok(status.executors[0].capacity > 0);
     assert.equal(status.executors[0].layers.seccomp, true);
     assert.ok(status.executors[0].layers.landlock);
+    const missing = Object.keys(status.executors[0].layers).filter((name) => !status.executors[0].layers[name]);
+    assert.deepEqual(Object.keys(status.executors[0].missing).sort(), missing.sort());
+    const shown = instance.run('status', ['-v']).stdout;
+    assert.match(shown, /EXECUTOR +IN USE +seccomp +landlock +userns +pidns +mountns +netns +cgroup/);
+    for (const name of missing) assert.match(shown, new RegExp(`  no .*${name}.*: .+`));
   });
 
   it('nothing runs as root, and each key has one reader', { skip: !isRoot && 'as root only' }, () => {

@@ -89,7 +89,8 @@ class World:
         drop = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
         process = subprocess.Popen([*launcher, BIN / "mcpbox-executor"], env=env, text=True, stderr=subprocess.PIPE, **drop)
         process.log = []
-        threading.Thread(target=lambda: process.log.extend(process.stderr), daemon=True).start()
+        process.reader = threading.Thread(target=lambda: process.log.extend(process.stderr), daemon=True)
+        process.reader.start()
         return process
 
     def lease(self, wanted=lambda lease: True):
@@ -138,6 +139,8 @@ def test_lease_reports_each_layer(world):
     layers = world.at["layers"]
     assert layers["seccomp"] is True and layers["landlock"] >= 1
     assert set(layers) == {"seccomp", "landlock", "userns", "pidns", "mountns", "netns", "cgroup"}
+    missing = world.at["missing"]
+    assert set(missing) == {name for name, reached in layers.items() if not reached} and all(missing.values())
 
 
 def test_asks_for_a_spec_it_lacks_and_runs_nothing(world):
@@ -439,8 +442,9 @@ def test_a_killed_executor_leaves_no_process(tmp_path):
 def test_below_the_floor_it_refuses_to_start_and_names_the_layer(world):
     executor = world.start_executor(launcher=[BIN / "no_namespaces"], MCPBOX_SANDBOX_MIN="seccomp,landlock,userns")
     assert executor.wait(timeout=WAIT) == 1
-    time.sleep(0.1)
-    assert any("'userns'" in line and "MCPBOX_SANDBOX_MIN" in line for line in executor.log), executor.log
+    executor.reader.join(WAIT)
+    assert any("'userns'" in line and "MCPBOX_SANDBOX_MIN" in line and "seccomp=deploy/seccomp.json" in line
+               for line in executor.log), executor.log
 
 
 def test_without_namespaces_it_starts_degraded_and_says_so(tmp_path):
@@ -451,6 +455,7 @@ def test_without_namespaces_it_starts_degraded_and_says_so(tmp_path):
     try:
         lease = world.lease()
         assert lease["layers"]["seccomp"] is True and lease["layers"]["userns"] is False
+        assert "seccomp=deploy/seccomp.json" in lease["missing"]["userns"]
         assert done(world.execute(lease, world.sign("def main(): return 1")))["outcome"] == "ok"
     finally:
         executor.kill()

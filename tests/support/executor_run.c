@@ -2,6 +2,7 @@
  * Runs tools in real sandboxes without a bus: the executor's pool, runs and verdicts in one process.
  *
  *	executor_run WORKER RUNTIME_DIR [--capacity N] [--without BITS] [--egress SOCKET]
+ *	             [--cgroup DIRS] [--floor LAYERS]
  *
  * One JSON object a line on stdin, one on stdout when it is done (in any order), "READY" and the layers first:
  *	in   {"id","code","arguments","modules":[...],"input_schema","output_schema","timeout_ms","memory_mb",...,
@@ -23,6 +24,7 @@
 #include "crypto.h"
 #include "json.h"
 #include "json_proto.h"
+#include "layers.h"
 #include "log.h"
 #include "mem.h"
 #include "parse.h"
@@ -324,10 +326,14 @@ int main(int argc, char **argv)
 	config.worker_path = argv[1];
 	config.runtime_dir = argv[2];
 	config.capacity = option_number(argc, argv, "--capacity", 8);
+	config.cgroup_dirs =
+		option(argc, argv, "--cgroup") ? argv[option(argc, argv, "--cgroup")] : "";
 	config.without = option_number(argc, argv, "--without", 0);
 	egress_socket =
 		option(argc, argv, "--egress") ? argv[option(argc, argv, "--egress")] : NULL;
-	if (pool_start(&config, &pool, &err) < 0) {
+	if (layers_parse(option(argc, argv, "--floor") ? argv[option(argc, argv, "--floor")] : "",
+			 &config.floor, &err) < 0 ||
+	    pool_start(&config, &pool, &err) < 0) {
 		(void)fprintf(stderr, "%s\n", err.text);
 		return 1;
 	}

@@ -66,7 +66,7 @@ def processes_of(uid):
 class Sandboxes:
     """setting: "full", "docker" (no namespaces) or "old" (no Landlock either).  Never run as root: what root may, a sandbox must not prove."""
 
-    def __init__(self, setting="full", without=(), egress=None, env=None, capacity=8):
+    def __init__(self, setting="full", without=(), egress=None, env=None, capacity=8, uid=None, cgroup=None):
         where, runtime = programs()
         command = [where / "executor_run", where / "mcpbox-worker", runtime, "--capacity", str(capacity)]
         if without:
@@ -75,7 +75,9 @@ class Sandboxes:
             command += ["--egress", egress]
         if setting != "full":
             command = [where / "no_namespaces"] + ["--no-landlock"] * (setting == "old") + command
-        self.uid = fresh_uid() if os.geteuid() == 0 else os.geteuid()
+        if cgroup:
+            command += ["--cgroup", cgroup]
+        self.uid = uid or (fresh_uid() if os.geteuid() == 0 else os.geteuid())
         drop = {"user": self.uid, "group": self.uid, "extra_groups": []} if os.geteuid() == 0 else {}
         self.process = subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, cwd="/", env={**os.environ, **(env or {})}, **drop)

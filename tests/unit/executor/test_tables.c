@@ -97,23 +97,29 @@ static void the_least_recently_used_blob_goes_first(void **state)
 static void floor_names_the_missing_layer(void **state)
 {
 	struct wire_ready ready = { .layers = LAYER_SECCOMP | LAYER_LANDLOCK, .landlock_abi = 4 };
+	struct layers reached = { .ready = &ready, .cgroup_reason = "no cgroup was handed over" };
 	struct err err = { 0 };
 	uint32_t floor = 0;
 
 	(void)state;
 	assert_int_equal(layers_parse("seccomp,landlock", &floor, &err), 0);
-	assert_int_equal(layers_check(&ready, floor, &err), 0);
+	assert_int_equal(layers_check(&reached, floor, &err), 0);
 	assert_int_equal(layers_parse("seccomp,netns", &floor, &err), 0);
-	assert_int_equal(layers_check(&ready, floor, &err), -ERR_UNSUPPORTED);
+	assert_int_equal(layers_check(&reached, floor, &err), -ERR_UNSUPPORTED);
 	assert_non_null(strstr(err.text, "'netns'"));
 	assert_int_equal(layers_parse("seccomp,walls", &floor, &err), -ERR_INVALID);
 	assert_non_null(strstr(err.text, "walls"));
 	assert_int_equal(layers_parse("nofs", &floor, &err), 0);
-	assert_int_equal(layers_check(&ready, floor, &err), 0); /* Landlock is more */
+	assert_int_equal(layers_check(&reached, floor, &err), 0); /* Landlock is more */
 	ready.layers = LAYER_SECCOMP;
-	assert_int_equal(layers_check(&ready, floor, &err), -ERR_UNSUPPORTED);
+	assert_int_equal(layers_check(&reached, floor, &err), -ERR_UNSUPPORTED);
 	ready.layers = LAYER_SECCOMP | LAYER_NOFS;
-	assert_int_equal(layers_check(&ready, floor, &err), 0);
+	assert_int_equal(layers_check(&reached, floor, &err), 0);
+	assert_int_equal(layers_parse("cgroup", &floor, &err), 0);
+	assert_int_equal(layers_check(&reached, floor, &err), -ERR_UNSUPPORTED);
+	assert_non_null(strstr(err.text, "no cgroup was handed over"));
+	reached.cgroup_version = 1;
+	assert_int_equal(layers_check(&reached, floor, &err), 0);
 	assert_int_equal(layers_parse("", &floor, &err), 0);
 	assert_int_equal(floor, 0);
 }
@@ -121,21 +127,26 @@ static void floor_names_the_missing_layer(void **state)
 static void layers_are_reported_by_name(void **state)
 {
 	struct wire_ready ready = { .layers = LAYER_SECCOMP | LAYER_LANDLOCK, .landlock_abi = 4 };
+	struct layers reached = { .ready = &ready, .cgroup_reason = "" };
 	struct buf b = BUF_INIT(8192);
 
 	(void)state;
-	layers_add_json(&ready, &b);
+	layers_add_json(&reached, &b);
 	assert_string_equal(buf_str(&b),
 			    "{\"seccomp\":true,\"landlock\":4,\"userns\":false,\"pidns\":false,"
 			    "\"mountns\":false,\"netns\":false,\"cgroup\":false}");
 	buf_clear(&b);
-	layers_add_missing_json(&ready, &b);
+	layers_add_missing_json(&reached, &b);
 	assert_non_null(strstr(buf_str(&b), "\"netns\":\""));
 	assert_null(strstr(buf_str(&b), "\"landlock\":"));
-	ready.layers |= LAYER_NAMESPACES | LAYER_CGROUP;
+	ready.layers |= LAYER_NAMESPACES;
+	reached.cgroup_version = 2;
 	buf_clear(&b);
-	layers_add_missing_json(&ready, &b);
+	layers_add_missing_json(&reached, &b);
 	assert_string_equal(buf_str(&b), "{}");
+	buf_clear(&b);
+	layers_add_json(&reached, &b);
+	assert_non_null(strstr(buf_str(&b), "\"cgroup\":2}"));
 	buf_done(&b);
 }
 

@@ -17,7 +17,7 @@ _loads = json.loads
 _bound = None
 
 
-def preload(with_http, with_all=True):
+def preload(with_http, with_all):
     """Import what calls need, so that children share the pages.  with_all: every module of the standing allowlist
     too, for workers that cannot open a file any more when they bind."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numeric libraries start threads as they are imported
@@ -57,16 +57,7 @@ def prepare():
 
 def run(arguments):
     """One call: JSON bytes {arguments} in, the answer frame's JSON bytes out.  Never raises but for lack of memory."""
-    return _serve(_bound, arguments) if _bound else _run_unbound(arguments)
-
-
-def _run_unbound(payload):
-    """A worker that forks before it binds: tool and arguments come in one."""
-    fields = _loads(payload)
-    bind(payload)
-    if fields["kind"] == "inspect":
-        fields["arguments"] = {"code": fields["code"]}
-    return _serve(_bound, json.dumps({"arguments": fields.get("arguments", {})}).encode())
+    return _serve(_bound, arguments)
 
 
 def _serve(bound, arguments):
