@@ -27,7 +27,9 @@ static int start(const char *path, int control, pid_t *ret)
 		"LANG=C.UTF-8", "HOME=/scratch", "TMPDIR=/scratch", "PATH=/usr/bin:/bin", "TZ=UTC",
 		"SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt",
 		/* native libraries must not start threads in the zygote */
-		"OPENBLAS_NUM_THREADS=1", "OMP_NUM_THREADS=1", NULL
+		"OPENBLAS_NUM_THREADS=1", "OMP_NUM_THREADS=1",
+		/* Debian binds libpython lazily: each call would look its symbols up again */
+		"LD_BIND_NOW=1", NULL
 	};
 	static const char *const argv[] = { "mcpbox-worker", NULL };
 	posix_spawn_file_actions_t actions;
