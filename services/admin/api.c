@@ -108,13 +108,17 @@ int api_read_request(struct call *call, ProtobufCMessage **ret, struct err *err)
 	return r;
 }
 
-/* "user" when a session is presented; else the service itself, on behalf of an address. */
+/* A session's person or a token's; without either the service itself, on behalf of an address. */
 static PB(Principal) principal_of(const struct call *call)
 {
 	PB(Principal) p = MCPBOX__V1__PRINCIPAL__INIT;
 
-	p.kind = call->session.token[0] ? MCPBOX__V1__PRINCIPAL__KIND__KIND_USER
-					: MCPBOX__V1__PRINCIPAL__KIND__KIND_SYSTEM;
+	if (call->session.token[0] == '\0')
+		p.kind = MCPBOX__V1__PRINCIPAL__KIND__KIND_SYSTEM;
+	else if (strncmp(call->session.token, API_TOKEN_MARK, strlen(API_TOKEN_MARK)) == 0)
+		p.kind = MCPBOX__V1__PRINCIPAL__KIND__KIND_TOKEN;
+	else
+		p.kind = MCPBOX__V1__PRINCIPAL__KIND__KIND_USER;
 	p.secret = pb_text(call->session.token);
 	p.remote = (char *)(uintptr_t)http_remote(call->rq);
 	return p;

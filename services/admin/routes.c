@@ -13,6 +13,7 @@ static const struct view server = { .kind = VIEW_MEMBER, .member = "server" };
 static const struct view tool = { .kind = VIEW_MEMBER, .member = "tool" };
 static const struct view version = { .kind = VIEW_MEMBER, .member = "version" };
 static const struct view request = { .kind = VIEW_MEMBER, .member = "request" };
+static const struct view user = { .kind = VIEW_MEMBER, .member = "user" };
 static const struct view secret = { .kind = VIEW_MEMBER, .member = "secret" };
 static const struct view server_list = { .kind = VIEW_LIST, .member = "servers" };
 static const struct view tool_list = { .kind = VIEW_LIST, .member = "tools" };
@@ -74,6 +75,16 @@ static const struct route routes[] = {
 	OWN("POST", "/auth/refresh", SMALL, ROUTE_OPEN, login_serve_tokens, MSG_REFRESH),
 	OWN("POST", "/auth/logout", SMALL, 0, login_serve_logout, MSG_LOGOUT),
 	OWN("GET", "/auth/me", NO_BODY, 0, login_serve_me, MSG_WHO_AM_I),
+	ASK("POST", "/auth/change-password", SMALL, CHANGE_PASSWORD, 0, 200, NULL),
+	ASK("GET", "/api/users", NO_BODY, LIST_USERS, 0, 200, NULL),
+	ASK("POST", "/api/users", SMALL, CREATE_USER, 0, 201, &user),
+	ASK("PATCH", "/api/users/{user_id}", SMALL, UPDATE_USER, 0, 200, &user),
+	ASK("DELETE", "/api/users/{user_id}", SMALL, DELETE_USER, 0, 204, &nothing),
+	ASK("GET", "/api/sessions", NO_BODY, LIST_SESSIONS, 0, 200, NULL),
+	ASK("DELETE", "/api/sessions/{session_id}", SMALL, END_SESSION, 0, 204, &nothing),
+	ASK("GET", "/api/tokens", NO_BODY, LIST_TOKENS, 0, 200, NULL),
+	ASK("POST", "/api/tokens", SMALL, CREATE_TOKEN, 0, 201, NULL),
+	ASK("DELETE", "/api/tokens/{token_id}", SMALL, DELETE_TOKEN, 0, 204, &nothing),
 
 	/* servers */
 	ASK("GET", "/api/servers", NO_BODY, LIST_SERVERS, 0, 200, &server_list),

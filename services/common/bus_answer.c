@@ -326,7 +326,7 @@ static int reply_seal(const struct question *q, const PB(Reply) * reply, struct 
 		.key_generation = q->header.key_generation, /* what the asker holds for certain */
 		.from = q->bus->self,
 		.to = q->header.from,
-		.counter = bus_next_counter(q->bus),
+		.counter = bus_next_counter(q->bus, q->header.from),
 		.reply_to = q->header.counter,
 	};
 	size_t len = protobuf_c_message_get_packed_size(&reply->base);

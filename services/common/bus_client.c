@@ -59,7 +59,7 @@ static int question_seal(struct bus *b, struct bus_question *q, const ProtobufCM
 	int r = question_pack(b, q, request, opts, remaining_ms, &payload);
 
 	if (r == 0) {
-		q->counter = bus_next_counter(b);
+		q->counter = bus_next_counter(b, q->to.role);
 		h.counter = q->counter;
 		memcpy(h.from_boot, b->boot_id, BOOT_ID_SIZE);
 		memcpy(h.to_boot, q->to.boot_id, BOOT_ID_SIZE);

@@ -47,7 +47,9 @@ struct bus {
 	enum bus_role self;
 	char instance[64];
 	uint8_t boot_id[BOOT_ID_SIZE];
-	_Atomic uint64_t counter; /* of the frames of this process, over all peers */
+	/* Of the frames of this process to each role: thousands of calls a second to executors would push a
+	 * slow frame to the registry out of its window there. */
+	_Atomic uint64_t counters[ROLE_COUNT];
 	struct place places[PLACES_MAX];
 	uint32_t place_count;
 	_Atomic uint32_t place; /* the one that answered last */
@@ -63,9 +65,9 @@ struct bus {
 	struct lease *lease;
 };
 
-static inline uint64_t bus_next_counter(struct bus *b)
+static inline uint64_t bus_next_counter(struct bus *b, enum bus_role to)
 {
-	return atomic_fetch_add(&b->counter, 1) + 1;
+	return atomic_fetch_add(&b->counters[to], 1) + 1;
 }
 
 /* The given one, or the service on its own account. */

@@ -70,8 +70,9 @@ int frame_seal(const struct keys *keys, const struct frame_header *h, const void
 int frame_open(const struct keys *keys, enum bus_role self, const void *frame, size_t len,
 	       struct frame_header *ret_header, struct buf *ret_payload) BOX_MUST_CHECK;
 
-/* Replay window over the counters of one sender boot id. */
-#define FRAME_WINDOW_BITS 1024
+/* Replay window over the counters of one sender boot id.  At 10,000 frames a second it is 0.4 s wide: so long may a
+ * thread be kept from sending what it has sealed. */
+#define FRAME_WINDOW_BITS 4096
 struct frame_window {
 	uint64_t highest;
 	uint64_t seen[FRAME_WINDOW_BITS / 64];

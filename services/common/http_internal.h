@@ -38,6 +38,7 @@ struct http_request {
 	const char *method, *remote;
 	uint16_t remote_port, server_port;
 	bool is_http_1_0;
+	uint64_t received_us;
 	struct http_pair headers[HTTP_PAIRS_MAX];
 	size_t header_count;
 	struct http_framing framing;

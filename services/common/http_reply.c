@@ -112,8 +112,7 @@ void http_respond(struct http_request *rq, int status, const char *content_type,
 	box_assert(!rq->is_answered && !rq->stream);
 	gone_call_clear(&rq->gone, &rq->lock, &rq->changed);
 	rq->reply = reply;
-	rq->is_answered = true;
-	pthread_cond_broadcast(&rq->changed);
+	rq->is_answered = true; /* goes out when the handler returns: one wake-up for both */
 	pthread_mutex_unlock(&rq->lock);
 }
 
@@ -152,6 +151,11 @@ void http_respond_err(struct http_request *rq, const struct err *err)
 const char *http_method(const struct http_request *rq)
 {
 	return rq->method;
+}
+
+uint64_t http_received_us(const struct http_request *rq)
+{
+	return rq->received_us;
 }
 
 const char *http_path(const struct http_request *rq)

@@ -26,6 +26,7 @@ static struct http_request *request_new(struct http_server *server, struct mg_co
 	struct http_request *rq = mem_alloc(sizeof(*rq));
 
 	rq->server = server;
+	rq->received_us = clock_mono_us();
 	rq->conn = conn;
 	rq->method = info->request_method;
 	rq->remote = info->remote_addr;

@@ -23,7 +23,7 @@
 struct http_request;
 struct http_stream;
 
-/* A handler answers exactly once: http_respond*() or http_stream_begin().  One that returns without gets 500. */
+/* A handler answers exactly once: http_respond*(), which goes out when it returns, or http_stream_begin().  One that returns without gets 500. */
 typedef void http_handler(struct http_request *rq, void *service, const void *arg);
 
 struct http_route {
@@ -68,6 +68,8 @@ size_t http_header_count(const struct http_request *rq, const char *name);
 bool http_header_each(const struct http_request *rq, size_t i, const char **ret_name,
 		      const char **ret_value);
 const void *http_body(const struct http_request *rq, size_t *ret_len);
+/* When its head had been read, on the monotonic clock. */
+uint64_t http_received_us(const struct http_request *rq);
 const char *http_remote(const struct http_request *rq); /* "127.0.0.1" */
 /* The client closed its connection while we worked (polls the socket; cheap). */
 bool http_client_gone(const struct http_request *rq);

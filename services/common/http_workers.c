@@ -19,8 +19,9 @@ void http_submit(struct http_request *rq)
 	pthread_mutex_lock(&s->lock);
 	*s->last = rq;
 	s->last = &rq->next;
-	pthread_cond_signal(&s->has_work);
 	pthread_mutex_unlock(&s->lock);
+	/* Behind the lock: the worker would else only wait for it. */
+	pthread_cond_signal(&s->has_work);
 }
 
 static void add_allowed(struct http_request *rq)
@@ -74,21 +75,27 @@ static void handle(struct http_request *rq)
 		rq->route->handler(rq, rq->server->config.service, rq->route->arg);
 }
 
+static void answer_for_silent(struct http_request *rq)
+{
+	struct err err = { 0 };
+
+	log_error("http.handler_silent", F_STR("path", rq->path));
+	(void)err_set(&err, ERR_INTERNAL, "no answer was made");
+	http_respond_err(rq, &err);
+}
+
+/* The one wake-up of the connection's thread, which writes the answer and then frees the request. */
 static void finish(struct http_request *rq)
 {
 	bool is_silent;
 
 	pthread_mutex_lock(&rq->lock);
 	is_silent = !rq->is_answered && !rq->stream;
-	pthread_mutex_unlock(&rq->lock);
 	if (is_silent) {
-		struct err err = { 0 };
-
-		log_error("http.handler_silent", F_STR("path", rq->path));
-		(void)err_set(&err, ERR_INTERNAL, "no answer was made");
-		http_respond_err(rq, &err);
+		pthread_mutex_unlock(&rq->lock);
+		answer_for_silent(rq);
+		pthread_mutex_lock(&rq->lock);
 	}
-	pthread_mutex_lock(&rq->lock);
 	rq->is_done = true;
 	pthread_cond_broadcast(&rq->changed);
 	pthread_mutex_unlock(&rq->lock);

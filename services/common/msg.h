@@ -84,6 +84,16 @@
 	X(66, SET_PASSWORD, set_password_request, success_reply)                                 \
 	X(67, GET_SECURITY_POLICY, get_security_policy_request, security_policy)                 \
 	X(68, UPDATE_SECURITY_POLICY, update_security_policy_request, security_policy)           \
+	X(69, LIST_USERS, list_users_request, list_users_reply)                                  \
+	X(70, CREATE_USER, create_user_request, user_reply)                                      \
+	X(71, UPDATE_USER, update_user_request, user_reply)                                      \
+	X(72, DELETE_USER, delete_user_request, success_reply)                                   \
+	X(73, CHANGE_PASSWORD, change_password_request, change_password_reply)                   \
+	X(74, LIST_SESSIONS, list_sessions_request, list_sessions_reply)                         \
+	X(75, END_SESSION, end_session_request, success_reply)                                   \
+	X(76, LIST_TOKENS, list_tokens_request, list_tokens_reply)                               \
+	X(77, CREATE_TOKEN, create_token_request, create_token_reply)                            \
+	X(78, DELETE_TOKEN, delete_token_request, success_reply)                                 \
 	/* audit */                                                                              \
 	X(80, LIST_AUDIT, list_audit_request, list_audit_reply)                                  \
 	X(81, VERIFY_AUDIT, verify_audit_request, verify_audit_reply)                            \
@@ -138,6 +148,9 @@ static inline void msg_freep(void *pp)
 }
 /* Packed bytes on the heap. */
 uint8_t *msg_pack(const ProtobufCMessage *m, size_t *ret_len);
+
+/* Every API token begins with it; no session does. */
+#define API_TOKEN_MARK "mcpbox."
 
 /* Short names of the generated types: PB(Permit) -> Mcpbox__V1__Permit. */
 #define PB(name) Mcpbox__V1__##name

@@ -195,8 +195,9 @@ static const char *const topics[] = {
 	"tool.rejected",   "tool.revoked",    "host.deleted",     "module.approved",
 	"module.deleted",  "module.rejected", "module.requested", "module.revoked",
 	"secret.created",  "secret.deleted",  "secret.set",       "server.paused",
-	"server.resumed",  "tool.submitted",  "tool.tested",      "tool.updated",
-	"tool.validated",
+	"token.created",   "token.deleted",   "user.created",     "user.deleted",
+	"user.updated",    "server.resumed",  "tool.submitted",   "tool.tested",
+	"tool.updated",    "tool.validated",
 };
 
 static bool is_topic(const char *text)

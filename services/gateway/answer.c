@@ -1,5 +1,7 @@
 #include "answer.h"
 
+#include <string.h>
+
 #include "clock.h"
 
 #define FRAME_HEAD "event: message\ndata: "
@@ -80,6 +82,13 @@ void answer_keep_alive(struct answer *a, uint64_t now_mono_ms)
 	(void)pthread_mutex_unlock(&a->lock);
 }
 
+void answer_set_timing(struct answer *a, const char text[TIMING_SIZE])
+{
+	(void)pthread_mutex_lock(&a->lock);
+	(void)memcpy(a->timing, text, TIMING_SIZE);
+	(void)pthread_mutex_unlock(&a->lock);
+}
+
 void answer_finish(struct answer *a, int status, const void *json, size_t len)
 {
 	(void)pthread_mutex_lock(&a->lock);
@@ -90,6 +99,8 @@ void answer_finish(struct answer *a, int status, const void *json, size_t len)
 		http_stream_end(a->stream);
 	} else if (!a->is_over) {
 		http_add_header(a->rq, "Cache-Control", "no-store");
+		if (a->timing[0])
+			http_add_header(a->rq, "Server-Timing", a->timing);
 		http_respond(a->rq, status, "application/json", json, len);
 	}
 	a->is_over = true;

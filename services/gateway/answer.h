@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include "http_server.h"
 #include "negotiate.h"
+#include "timing.h"
 
 #define SSE_IDLE_MS \
 	15000 /* a comment after so long a silence; a silent call becomes a stream then too */
@@ -23,6 +24,7 @@ struct answer {
 	pthread_mutex_t lock;       /* guards all below */
 	struct http_stream *stream; /* NULL: still undecided */
 	bool is_over;
+	char timing[TIMING_SIZE]; /* for the header; empty: none */
 	void (*on_gone)(void *arg);
 	void *on_gone_arg;
 };
@@ -40,6 +42,8 @@ void answer_on_gone(struct answer *a, void (*fn)(void *arg), void *arg);
 void answer_notify(struct answer *a, const void *json, size_t len);
 /* Become a stream if the client has waited long enough. */
 void answer_keep_alive(struct answer *a, uint64_t now_mono_ms);
+/* What the response shall say of its time, unless it is a stream: its head is out by then. */
+void answer_set_timing(struct answer *a, const char text[TIMING_SIZE]);
 /* The one response.  status counts unless a stream is open. */
 void answer_finish(struct answer *a, int status, const void *json, size_t len);
 /* The client took its request back: 202 or the stream's end. */

@@ -665,11 +665,15 @@ static int run_somewhere(struct call *call, struct json_span arguments, Protobuf
 	for (;;) {
 		struct executor_place place;
 		enum place_fate fate;
+		uint64_t asked_us = clock_mono_us(), taken_us;
 		int r = executors_take(executors, &want, &place, err);
 
 		if (r < 0)
 			return r == -ERR_CANCELLED ? fail_cancelled(call, err) : r;
+		taken_us = clock_mono_us();
 		r = run_at(call, &place, arguments, ret, &fate, err);
+		call->rq->times->queue_us += taken_us - asked_us;
+		call->rq->times->away_us += clock_mono_us() - taken_us;
 		executors_give_back(executors, &want, &place, fate);
 		if (is_elsewhere(r))
 			continue;

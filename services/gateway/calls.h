@@ -22,6 +22,7 @@
 #include "executors.h"
 #include "session.h"
 #include "spool.h"
+#include "timing.h"
 
 #define ARGUMENTS_MAX (1024u * 1024)
 #define CALL_GRACE_MS 5000
@@ -54,6 +55,7 @@ struct call_request {
 	const char *remote;
 	const char *traceparent; /* or NULL */
 	bool is_test;
+	struct call_times *times; /* zeroed; filled when the call was run */
 };
 /*
  * 0: *ret is an ExecuteReply with done (msg_free).  Else -code, with a text for the caller:

@@ -1,6 +1,7 @@
 #include "mcp_methods.h"
 
 #include <string.h>
+#include "clock.h"
 #include "log.h"
 #include "mem.h"
 #include "metrics.h"
@@ -236,7 +237,8 @@ static enum log_severity log_level(const struct mcp_context *c)
 int mcp_run_tool(const struct mcp_context *c, const struct catalog_tool *tool,
 		 struct json_span arguments, bool is_test, ProtobufCMessage **ret, struct err *err)
 {
-	char traceparent[64];
+	char traceparent[64], timing[TIMING_SIZE];
+	struct call_times times = { 0 };
 	const struct call_request rq = {
 		.tool = tool,
 		.arguments = arguments,
@@ -250,9 +252,16 @@ int mcp_run_tool(const struct mcp_context *c, const struct catalog_tool *tool,
 		.remote = http_remote(c->rq),
 		.traceparent = read_traceparent(c, traceparent),
 		.is_test = is_test,
+		.times = &times,
 	};
+	int r = calls_run(c->gw->calls, &rq, ret, err);
 
-	return calls_run(c->gw->calls, &rq, ret, err);
+	if (r == 0 && c->answer) {
+		timing_text(&times, ((const PB(ExecuteReply) *)*ret)->done->timing,
+			    clock_mono_us() - http_received_us(c->rq), timing);
+		answer_set_timing(c->answer, timing);
+	}
+	return r;
 }
 
 static enum handled call_user_tool(const struct mcp_context *c, const struct catalog_tool *tool,

@@ -45,6 +45,22 @@ static const struct {
 	{ MCPBOX__V1__PRINCIPAL__KIND__KIND_SYSTEM, ~0u, BIT(RIGHT_SERVICE) },
 };
 
+bool right_is_role(const char *role)
+{
+	for (size_t i = 0; i < ARRAY_LEN(people); i++)
+		if (strcmp(people[i].role, role) == 0)
+			return true;
+	return false;
+}
+
+bool right_is_scope(const char *scope)
+{
+	for (size_t i = 0; i < ARRAY_LEN(scopes); i++)
+		if (strcmp(scopes[i].scope, scope) == 0)
+			return true;
+	return false;
+}
+
 static uint32_t of_person(const char *role)
 {
 	for (size_t i = 0; role && i < ARRAY_LEN(people); i++)

@@ -29,4 +29,6 @@ struct claim {
 	const char *token_scope; /* TOKEN */
 	bool may_edit_remotely;  /* policy remote_tool_editing */
 };
+bool right_is_role(const char *role);   /* of an account */
+bool right_is_scope(const char *scope); /* of an API token */
 bool right_granted(const struct claim *claim, enum right right);

@@ -7,6 +7,8 @@
 #include "id.h"
 #include "mem.h"
 #include "nouns.h"
+#include "checks.h"
+#include "users.h"
 #include "parse.h"
 
 enum {
@@ -208,6 +210,190 @@ int auth_login(struct work *w, const void *message, struct err *err)
 	/* Guesses that ran beside each other may have filled the count meanwhile. */
 	r = check_locked(w, w->tx, in, err);
 	return r == 0 ? accept_login(w, in, login->user) : r;
+}
+
+/* ---- one's own password -------------------------------------------------------------------------- */
+
+struct change {
+	struct login *login;
+	char *hash; /* of the new one */
+};
+
+static PB(LoginRequest) login_again(const struct work *w, ProtobufCBinaryData password)
+{
+	PB(LoginRequest) in = MCPBOX__V1__LOGIN_REQUEST__INIT;
+
+	in.username = (char *)(uintptr_t)w->actor->author;
+	in.password = password;
+	return in;
+}
+
+/* Guessing the current one counts like guessing at the door. */
+int auth_check_change(struct work *w, const void *message, struct err *err)
+{
+	const PB(ChangePasswordRequest) *in = message;
+	PB(LoginRequest) again = login_again(w, in->current_password);
+	struct change *change = arena_alloc(&w->arena, sizeof(*change));
+	int r = user_check_password("new_password", in->new_password, err);
+
+	if (r == 0 && in->current_password.len == 0)
+		r = err_set_field(err, ERR_INVALID, "current_password", NULL,
+				  "the current password is missing");
+	if (r == 0)
+		r = auth_check_login(w, &again, err);
+	if (r == 0)
+		r = user_hash(w, in->new_password, &change->hash, err);
+	change->login = w->prepared;
+	w->prepared = change;
+	return r;
+}
+
+int auth_change_password(struct work *w, const void *message, struct err *err)
+{
+	const PB(ChangePasswordRequest) *in = message;
+	const PB(LoginRequest) again = login_again(w, in->current_password);
+	PB(ChangePasswordReply) reply = MCPBOX__V1__CHANGE_PASSWORD_REPLY__INIT;
+	const struct change *change = w->prepared;
+	int r;
+
+	if (!change->login->is_right) {
+		r = refuse_login(w, &again, err);
+		return r == -ERR_UNAUTHENTICATED
+			       ? err_set_field(err, ERR_STATE, "current_password", NULL,
+					       "the current password is wrong")
+			       : r;
+	}
+	r = store_user_change_password(w->tx, w->actor->user_id, change->hash,
+				       w->actor->session_id);
+	if (r != 0)
+		return r;
+	work_audit(w, "auth.password", "user", w->actor->user_id, "ok",
+		   json_pack("{s:s}", "username", w->actor->author));
+	reply.message = pb_text("The password is changed; your other sessions have ended.");
+	work_answer(w, &reply.base);
+	return 0;
+}
+
+/* ---- sessions, tokens, as their owners see them --------------------------------------------------- */
+
+/* NULL: everybody's. */
+static const char *whose(const struct work *w)
+{
+	return strcmp(w->actor->role, "admin") == 0 ? NULL : w->actor->user_id;
+}
+
+int session_list(struct work *w, const void *message, struct err *err)
+{
+	PB(ListSessionsReply) reply = MCPBOX__V1__LIST_SESSIONS_REPLY__INIT;
+	int r = store_session_list(w->tx, whose(w), w->actor->session_id, &reply.items,
+				   &reply.n_items);
+
+	(void)message;
+	(void)err;
+	if (r != 0)
+		return r;
+	reply.total = (uint32_t)reply.n_items;
+	work_answer(w, &reply.base);
+	return 0;
+}
+
+static void answer_done(struct work *w, const char *text)
+{
+	PB(SuccessReply) reply = MCPBOX__V1__SUCCESS_REPLY__INIT;
+
+	reply.success = true;
+	reply.message = pb_text(text);
+	work_answer(w, &reply.base);
+}
+
+int session_end(struct work *w, const void *message, struct err *err)
+{
+	const PB(EndSessionRequest) *in = message;
+	int r = work_check_id(err, "session_id", in->session_id);
+
+	if (r == 0)
+		r = work_missing(err, store_session_end(w->tx, in->session_id, whose(w)), "session",
+				 in->session_id);
+	if (r != 0)
+		return r;
+	work_audit(w, "auth.logout", "session", in->session_id, "ok",
+		   json_pack("{s:s}", "reason", "ended by hand"));
+	answer_done(w, "The session is ended.");
+	return 0;
+}
+
+int token_list(struct work *w, const void *message, struct err *err)
+{
+	PB(ListTokensReply) reply = MCPBOX__V1__LIST_TOKENS_REPLY__INIT;
+	int r = store_token_list(w->tx, whose(w), &reply.items, &reply.n_items);
+
+	(void)message;
+	(void)err;
+	if (r != 0)
+		return r;
+	reply.total = (uint32_t)reply.n_items;
+	work_answer(w, &reply.base);
+	return 0;
+}
+
+static int check_token(const struct work *w, const PB(CreateTokenRequest) * in, struct err *err)
+{
+	int r = check_text("name", in->name, 100, err);
+
+	if (r == 0 && in->name.len == 0)
+		r = err_set_field(err, ERR_INVALID, "name", NULL, "the token's name is missing");
+	if (r == 0 && !right_is_scope(in->scope))
+		r = err_set_field(err, ERR_INVALID, "scope", NULL,
+				  "scope must be read, call, author or admin");
+	if (r == 0 && in->expires_at_unix_ms && in->expires_at_unix_ms <= w->now_unix_ms)
+		r = err_set_field(err, ERR_INVALID, "expires_at", NULL,
+				  "expires_at must lie in the future");
+	return r;
+}
+
+int token_create(struct work *w, const void *message, struct err *err)
+{
+	const PB(CreateTokenRequest) *in = message;
+	PB(CreateTokenReply) reply = MCPBOX__V1__CREATE_TOKEN_REPLY__INIT;
+	struct token token;
+	char id[ID_TEXT_SIZE];
+	int r = check_token(w, in, err);
+
+	if (r != 0)
+		return r;
+	id_new(id);
+	new_token(w, &token);
+	/* The mark tells tokens from sessions, for us and for those who search for leaked ones. */
+	token.text = arena_printf(&w->arena, API_TOKEN_MARK "%s", token.text);
+	hash_token(token.text, strlen(token.text), token.hash);
+	r = store_token_create(w->tx, w->actor->user_id, id,
+			       (struct bytes){ token.hash, CRYPTO_HASH_SIZE }, in);
+	if (r != 0)
+		return r;
+	work_audit(w, "token.created", "token", id, "ok",
+		   json_pack("{s:s, s:s}", "name", work_text(w, in->name), "scope", in->scope));
+	reply.id = arena_str(&w->arena, id);
+	reply.name = in->name;
+	reply.scope = in->scope;
+	reply.expires_at_unix_ms = in->expires_at_unix_ms;
+	reply.token = token.text;
+	work_answer(w, &reply.base);
+	return 0;
+}
+
+int token_delete(struct work *w, const void *message, struct err *err)
+{
+	const PB(DeleteTokenRequest) *in = message;
+	int r = work_check_id(err, "token_id", in->token_id);
+
+	if (r == 0)
+		r = work_missing(err, store_token_delete(w->tx, in->token_id, whose(w)), "token",
+				 in->token_id);
+	if (r != 0)
+		return r;
+	work_audit(w, "token.deleted", "token", in->token_id, "ok", NULL);
+	answer_done(w, "The token is deleted.");
+	return 0;
 }
 
 /* ---- refresh, logout ----------------------------------------------------------------------------- */

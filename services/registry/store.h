@@ -227,6 +227,26 @@ int store_user_logged_in(struct store_tx *tx, const char *id) BOX_MUST_CHECK;
 int store_user_set_password(struct store_tx *tx, const char *id,
 			    const char *password_hash) BOX_MUST_CHECK;
 
+/* Also ends the user's sessions but for the one that is kept. */
+int store_user_change_password(struct store_tx *tx, const char *id, const char *password_hash,
+			       const char *keep_session) BOX_MUST_CHECK;
+int store_user_list(struct store_tx *tx, struct page page, PB(User) * **ret, size_t *ret_count,
+		    int64_t *ret_total) BOX_MUST_CHECK;
+int store_user_get(struct store_tx *tx, const char *id, bool lock, PB(User) * *ret) BOX_MUST_CHECK;
+/* Role and whether active; an inactive user's sessions end. */
+int store_user_save(struct store_tx *tx, const PB(User) * user) BOX_MUST_CHECK;
+int store_user_delete(struct store_tx *tx, const char *id) BOX_MUST_CHECK;
+int store_active_admins(struct store_tx *tx, int64_t *ret) BOX_MUST_CHECK;
+/* user_id NULL: everybody's.  current: the session that asks. */
+int store_session_list(struct store_tx *tx, const char *user_id, const char *current,
+		       PB(Session) * **ret, size_t *ret_count) BOX_MUST_CHECK;
+int store_session_end(struct store_tx *tx, const char *id, const char *user_id) BOX_MUST_CHECK;
+int store_token_list(struct store_tx *tx, const char *user_id, PB(ApiToken) * **ret,
+		     size_t *ret_count) BOX_MUST_CHECK;
+int store_token_create(struct store_tx *tx, const char *user_id, const char *id, struct bytes hash,
+		       const PB(CreateTokenRequest) * in) BOX_MUST_CHECK;
+int store_token_delete(struct store_tx *tx, const char *id, const char *user_id) BOX_MUST_CHECK;
+
 struct session {
 	const char *id, *user_id, *remote;
 	struct bytes access_hash, refresh_hash;

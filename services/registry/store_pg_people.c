@@ -44,7 +44,15 @@ int store_user_logged_in(struct store_tx *tx, const char *id)
 
 int store_user_set_password(struct store_tx *tx, const char *id, const char *password_hash)
 {
-	int64_t n = pg_exec(tx, "DELETE FROM sessions WHERE user_id = $1", P_TEXT(id));
+	return store_user_change_password(tx, id, password_hash, NULL);
+}
+
+int store_user_change_password(struct store_tx *tx, const char *id, const char *password_hash,
+			       const char *keep_session)
+{
+	int64_t n = pg_exec(
+		tx, "DELETE FROM sessions WHERE user_id = $1 AND ($2::uuid IS NULL OR id <> $2)",
+		P_TEXT(id), P_TEXT(keep_session));
 
 	if (n < 0)
 		return (int)n;
@@ -130,6 +138,109 @@ int store_identity_of_token(struct store_tx *tx, struct bytes hash, ROW(Identity
 		      " JOIN users u ON u.id = t.user_id WHERE t.token_hash = $1"
 		      " AND (t.expires_at IS NULL OR t.expires_at > now()) AND u.is_active",
 		      P_BYTES(hash.data, hash.len));
+}
+
+/* ---- accounts, sessions and tokens as they are shown ------------------------------------------------ */
+
+#define SQL_USER                                                                                   \
+	"SELECT id, username, role, is_active, last_login_at AS last_login_at_unix_ms, created_at" \
+	" AS created_at_unix_ms, revision FROM users"
+
+int store_user_list(struct store_tx *tx, struct page page, PB(User) * **ret, size_t *ret_count,
+		    int64_t *ret_total)
+{
+	int r = store_user_count(tx, ret_total);
+
+	if (r != 0)
+		return r;
+	return pg_all(tx, MSGS(user), ret, ret_count,
+		      SQL_USER " ORDER BY username LIMIT $1 OFFSET $2", P_INT(page.size),
+		      P_INT((int64_t)(page.number - 1) * page.size));
+}
+
+int store_user_get(struct store_tx *tx, const char *id, bool lock, PB(User) * *ret)
+{
+	return pg_one(tx, MSGS(user), ret,
+		      lock ? SQL_USER " WHERE id = $1 FOR UPDATE" : SQL_USER " WHERE id = $1",
+		      P_TEXT(id));
+}
+
+int store_user_save(struct store_tx *tx, const PB(User) * u)
+{
+	int64_t n = u->is_active
+			    ? 0
+			    : pg_exec(tx, "DELETE FROM sessions WHERE user_id = $1", P_TEXT(u->id));
+
+	if (n < 0)
+		return (int)n;
+	return pg_touched(pg_exec(tx,
+				  "UPDATE users SET role = $2, is_active = $3,"
+				  " revision = revision + 1, updated_at = now() WHERE id = $1",
+				  P_TEXT(u->id), P_TEXT(u->role), P_BOOL(u->is_active)));
+}
+
+int store_user_delete(struct store_tx *tx, const char *id)
+{
+	return pg_touched(pg_exec(tx, "DELETE FROM users WHERE id = $1", P_TEXT(id)));
+}
+
+int store_active_admins(struct store_tx *tx, int64_t *ret)
+{
+	return pg_number(tx, ret, "SELECT count(*) FROM users WHERE role = 'admin' AND is_active",
+			 NULL, 0);
+}
+
+int store_session_list(struct store_tx *tx, const char *user_id, const char *current,
+		       PB(Session) * **ret, size_t *ret_count)
+{
+	return pg_all(
+		tx, MSGS(session), ret, ret_count,
+		"SELECT s.id, u.username, coalesce(s.remote, '') AS remote,"
+		" s.created_at AS created_at_unix_ms, s.last_used_at AS last_used_at_unix_ms,"
+		" s.id::text = $2 AS is_current FROM sessions s JOIN users u ON u.id = s.user_id"
+		" WHERE ($1::uuid IS NULL OR s.user_id = $1) AND s.refresh_until > now()"
+		" ORDER BY s.last_used_at DESC, s.id LIMIT 1000",
+		P_TEXT(user_id), P_TEXT(current));
+}
+
+int store_session_end(struct store_tx *tx, const char *id, const char *user_id)
+{
+	return pg_touched(pg_exec(
+		tx, "DELETE FROM sessions WHERE id = $1 AND ($2::uuid IS NULL OR user_id = $2)",
+		P_TEXT(id), P_TEXT(user_id)));
+}
+
+int store_token_list(struct store_tx *tx, const char *user_id, PB(ApiToken) * **ret,
+		     size_t *ret_count)
+{
+	return pg_all(
+		tx, MSGS(api_token), ret, ret_count,
+		"SELECT t.id, t.name, u.username, t.scope, t.expires_at AS expires_at_unix_ms,"
+		" t.created_at AS created_at_unix_ms"
+		" FROM api_tokens t JOIN users u ON u.id = t.user_id"
+		" WHERE $1::uuid IS NULL OR t.user_id = $1 ORDER BY t.created_at DESC, t.id"
+		" LIMIT 1000",
+		P_TEXT(user_id));
+}
+
+int store_token_create(struct store_tx *tx, const char *user_id, const char *id, struct bytes hash,
+		       const PB(CreateTokenRequest) * in)
+{
+	return pg_touched(
+		pg_exec(tx,
+			"INSERT INTO api_tokens (id, name, user_id, token_hash, scope, expires_at)"
+			" VALUES ($1, $2, $3, $4, $5,"
+			" CASE WHEN $6::bigint = 0 THEN NULL ELSE " SQL_MS("$6") " END)",
+			P_TEXT(id), P_TEXT(arena_dup(store_arena(tx), in->name.data, in->name.len)),
+			P_TEXT(user_id), P_BYTES(hash.data, hash.len), P_TEXT(in->scope),
+			P_INT(in->expires_at_unix_ms)));
+}
+
+int store_token_delete(struct store_tx *tx, const char *id, const char *user_id)
+{
+	return pg_touched(pg_exec(
+		tx, "DELETE FROM api_tokens WHERE id = $1 AND ($2::uuid IS NULL OR user_id = $2)",
+		P_TEXT(id), P_TEXT(user_id)));
 }
 
 /* ---- login failures --------------------------------------------------------------------------------- */

@@ -5,10 +5,11 @@
 #include "id.h"
 #include "mem.h"
 #include "nouns.h"
+#include "users.h"
 
 enum { NAME_MIN = 3, NAME_LEN_MAX = 50, PASSWORD_MIN = 12, PASSWORD_MAX = 128 };
 
-static int check_username(const char *name, struct err *err)
+int user_check_name(const char *name, struct err *err)
 {
 	size_t len = strlen(name);
 	bool ok = len >= NAME_MIN && len <= NAME_LEN_MAX && isascii(name[0]) &&
@@ -23,23 +24,31 @@ static int check_username(const char *name, struct err *err)
 		"a user name has 3 to 50 letters, digits and underscores and begins with a letter");
 }
 
-static int check_password(ProtobufCBinaryData password, struct err *err)
+int user_check_password(const char *field, ProtobufCBinaryData password, struct err *err)
 {
-	if (password.len >= PASSWORD_MIN &&
-	    check_text("password", password, PASSWORD_MAX, err) == 0)
+	if (password.len >= PASSWORD_MIN && check_text(field, password, PASSWORD_MAX, err) == 0)
 		return 0;
-	return err_set_field(err, ERR_INVALID, "password", NULL,
-			     "a password has 12 to 128 characters");
+	return err_set_field(err, ERR_INVALID, field, NULL, "a password has 12 to 128 characters");
 }
 
-static int hash_password(struct work *w, ProtobufCBinaryData password, struct err *err)
+int user_hash(struct work *w, ProtobufCBinaryData password, char **ret, struct err *err)
 {
 	BOX_CLEANUP(mem_freep) char *hash = NULL;
 
 	if (crypto_password_hash(password.data, password.len, &hash) < 0)
 		return err_set(err, ERR_UNAVAILABLE, "not enough memory to hash a password");
-	w->prepared = arena_str(&w->arena, hash);
+	*ret = arena_str(&w->arena, hash);
 	return 0;
+}
+
+static int hash_password(struct work *w, ProtobufCBinaryData password, struct err *err)
+{
+	char *hash;
+	int r = user_hash(w, password, &hash, err);
+
+	if (r == 0)
+		w->prepared = hash;
+	return r;
 }
 
 static int count_users(struct work *w, int64_t *ret)
@@ -90,9 +99,9 @@ int auth_hash_setup(struct work *w, const void *message, struct err *err)
 	if (r == 0 && users > 0)
 		r = refuse_second(err);
 	if (r == 0)
-		r = check_username(in->username, err);
+		r = user_check_name(in->username, err);
 	if (r == 0)
-		r = check_password(in->password, err);
+		r = user_check_password("password", in->password, err);
 	return r == 0 ? hash_password(w, in->password, err) : r;
 }
 
@@ -147,7 +156,7 @@ int auth_who_am_i(struct work *w, const void *message, struct err *err)
 int auth_hash_password(struct work *w, const void *message, struct err *err)
 {
 	const PB(SetPasswordRequest) *in = message;
-	int r = check_password(in->password, err);
+	int r = user_check_password("password", in->password, err);
 
 	return r == 0 ? hash_password(w, in->password, err) : r;
 }
@@ -170,6 +179,155 @@ int auth_set_password(struct work *w, const void *message, struct err *err)
 	reply.message =
 		work_say(w, "The password of '%s' is set; all sessions of that user have ended.",
 			 user->username);
+	work_answer(w, &reply.base);
+	return 0;
+}
+
+/* ---- accounts, as an administrator keeps them ----------------------------------------------------- */
+
+static int check_role(const char *role, struct err *err)
+{
+	if (right_is_role(role))
+		return 0;
+	return err_set_field(err, ERR_INVALID, "role", NULL,
+			     "role must be admin, reviewer, author or viewer");
+}
+
+static json_t *user_detail(const PB(User) * u)
+{
+	return json_pack("{s:s, s:s, s:b}", "username", u->username, "role", u->role, "is_active",
+			 (int)u->is_active);
+}
+
+int user_list(struct work *w, const void *message, struct err *err)
+{
+	const PB(ListUsersRequest) *in = message;
+	PB(ListUsersReply) reply = MCPBOX__V1__LIST_USERS_REPLY__INIT;
+	struct page page = work_page(in->page, in->page_size, 50);
+	int64_t total = 0;
+	int r = store_user_list(w->tx, page, &reply.items, &reply.n_items, &total);
+
+	(void)err;
+	if (r != 0)
+		return r;
+	WORK_FILL_PAGE(&reply, page, total);
+	work_answer(w, &reply.base);
+	return 0;
+}
+
+static int answer_user(struct work *w, const char *topic, const char *id)
+{
+	PB(UserReply) reply = MCPBOX__V1__USER_REPLY__INIT;
+	int r = store_user_get(w->tx, id, false, &reply.user);
+
+	if (r != 0)
+		return r;
+	work_audit(w, topic, "user", id, "ok", user_detail(reply.user));
+	work_answer(w, &reply.base);
+	return 0;
+}
+
+int user_hash_password(struct work *w, const void *message, struct err *err)
+{
+	const PB(CreateUserRequest) *in = message;
+	int r = user_check_name(in->username, err);
+
+	if (r == 0)
+		r = check_role(in->role, err);
+	if (r == 0)
+		r = user_check_password("password", in->password, err);
+	return r == 0 ? hash_password(w, in->password, err) : r;
+}
+
+int user_create(struct work *w, const void *message, struct err *err)
+{
+	const PB(CreateUserRequest) *in = message;
+	ROW(UserRow) user = MCPBOX__ROWS__USER_ROW__INIT;
+	char id[ID_TEXT_SIZE];
+	int r;
+
+	id_new(id);
+	user.id = id;
+	user.username = in->username;
+	user.password_hash = w->prepared;
+	user.role = in->role;
+	r = store_user_create(w->tx, &user);
+	if (r == -ERR_EXISTS)
+		return err_set_field(err, ERR_EXISTS, "username", NULL,
+				     "there is a user named '%s' already", in->username);
+	return r == 0 ? answer_user(w, "user.created", id) : r;
+}
+
+static int load_user(struct work *w, const char *id, PB(User) * *ret, struct err *err)
+{
+	int r = work_check_id(err, "user_id", id);
+
+	/* Who counts administrators does so alone. */
+	if (r == 0)
+		r = store_people_lock(w->tx);
+	if (r != 0)
+		return r;
+	w->object_kind = "user";
+	w->object_id = arena_str(&w->arena, id);
+	r = store_user_get(w->tx, id, true, ret);
+	return r < 0 ? work_missing(err, r, "user", id) : 0;
+}
+
+static int keep_an_admin(struct work *w, struct err *err)
+{
+	int64_t admins = 0;
+	int r = store_active_admins(w->tx, &admins);
+
+	if (r == 0 && admins == 0)
+		r = err_set(err, ERR_STATE, "nobody would be left to administrate");
+	return r;
+}
+
+int user_update(struct work *w, const void *message, struct err *err)
+{
+	const PB(UpdateUserRequest) *in = message;
+	PB(User) * u;
+	int r = load_user(w, in->user_id, &u, err);
+
+	if (r == 0)
+		r = work_check_revision(err, in->revision_opt_case, in->revision, u->revision,
+					&u->base);
+	if (r == 0 && !in->role_opt_case && !in->is_active_opt_case)
+		r = err_set(err, ERR_INVALID, "no fields were given");
+	if (r == 0 && in->role_opt_case)
+		r = check_role(in->role, err);
+	if (r != 0)
+		return r;
+	if (in->role_opt_case)
+		u->role = in->role;
+	if (in->is_active_opt_case)
+		u->is_active = in->is_active;
+	r = store_user_save(w->tx, u);
+	if (r == 0)
+		r = keep_an_admin(w, err);
+	return r == 0 ? answer_user(w, "user.updated", u->id) : r;
+}
+
+int user_delete(struct work *w, const void *message, struct err *err)
+{
+	const PB(DeleteUserRequest) *in = message;
+	PB(SuccessReply) reply = MCPBOX__V1__SUCCESS_REPLY__INIT;
+	PB(User) * u;
+	int r = load_user(w, in->user_id, &u, err);
+
+	if (r == 0)
+		r = work_check_revision(err, in->revision_opt_case, in->revision, u->revision,
+					&u->base);
+	if (r == 0)
+		r = store_user_delete(w->tx, u->id);
+	if (r == 0)
+		r = keep_an_admin(w, err);
+	if (r != 0)
+		return r;
+	work_audit(w, "user.deleted", "user", u->id, "ok", user_detail(u));
+	reply.success = true;
+	reply.message =
+		work_say(w, "The user '%s' is deleted, with all sessions and tokens.", u->username);
 	work_answer(w, &reply.base);
 	return 0;
 }

@@ -148,6 +148,7 @@ static void name_account(struct actor *a, const ROW(IdentityRow) * id)
 	(void)snprintf(a->author, sizeof(a->author), "%s", id->username);
 	(void)snprintf(a->user_id, sizeof(a->user_id), "%s", id->user_id);
 	(void)snprintf(a->session_id, sizeof(a->session_id), "%s", id->session_id);
+	(void)snprintf(a->role, sizeof(a->role), "%s", id->role);
 }
 
 static int refuse_right(const struct actor *a, enum right right, struct err *err)

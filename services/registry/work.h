@@ -25,6 +25,7 @@ struct actor {
 	char via[16];     /* mcp-local mcp-remote rest ctl bus */
 	char user_id[ID_TEXT_SIZE];
 	char session_id[ID_TEXT_SIZE];
+	char role[16]; /* of the account */
 	char remote[64];
 };
 

@@ -86,6 +86,12 @@ def test_a_secret_is_set_under_its_name_and_never_comes_back(admin, registry):
     assert (asked["server_id"], asked["key"], asked["value"], asked["hosts"]) == ("s1", "API_KEY", "hunter2", ["a.example"])
 
 
+def test_an_api_token_is_a_token_and_no_session(admin, registry):
+    admin.ask("GET", "/api/servers/s1", token="mcpbox.abc")
+    asked = registry.asked()
+    assert (asked["kind"], asked["secret"]) == (3, "mcpbox.abc")
+
+
 def test_path_wins_over_body(admin, registry):
     admin.ask("POST", "/api/approvals/tools/t1/action", {"tool_id": "t2", "action": "approve"})
     assert registry.asked()["request"]["tool_id"] == "t1"

@@ -1161,3 +1161,141 @@ def test_one_server_is_paused_without_the_others(staffed):
     for msg in ("PAUSE", "RESUME"):
         with pytest.raises(Refused):
             r.llm(msg)
+
+
+# ---- people, sessions, tokens --------------------------------------------------------------------
+
+
+def as_token(r, token, msg, **body):
+    return r.ask("admin", "TOKEN", msg, body, secret=token)
+
+
+def test_accounts_have_roles_and_one_administrator_always_stays(staffed):
+    r = staffed
+    made = r.admin("CREATE_USER", username="ben", password=PASSWORD, role="reviewer")["user"]
+    assert (made["username"], made["role"], made["is_active"]) == ("ben", "reviewer", True)
+    assert [u["username"] for u in r.admin("LIST_USERS")["items"]] == ["anna", "ben"]
+    for body, words in (({"username": "ben"}, "already"), ({"username": "b"}, "3 to 50"),
+                        ({"username": "carl", "role": "king"}, "role must be"),
+                        ({"username": "carl", "password": "short"}, "12 to 128")):
+        with pytest.raises(Refused, match=words):
+            r.admin("CREATE_USER", **{"password": PASSWORD, "role": "viewer", **body})
+    _, tool_id = make_tool(r)
+    anna = r.token
+    r.log_in("ben")
+    ben = r.token
+    assert r.admin("DECIDE_TOOL", tool_id=tool_id, action="approve")["status"] == "approved"
+    with pytest.raises(Refused) as refused:
+        r.admin("CREATE_USER", username="eve", password=PASSWORD, role="admin")
+    assert refused.value.code == "denied"
+    r.token = anna
+    r.admin("UPDATE_USER", user_id=made["id"], role="viewer")
+    r.token = ben
+    with pytest.raises(Refused, match="ben may not"):
+        r.admin("REVOKE_TOOL", tool_id=tool_id)
+    assert r.admin("WHO_AM_I")["role"] == "viewer", "in force at once, in a running session"
+    r.token = anna
+    with pytest.raises(Refused) as refused:
+        r.admin("UPDATE_USER", user_id=made["id"], role="admin", revision=1)
+    assert refused.value.code == "stale"
+    r.admin("UPDATE_USER", user_id=made["id"], is_active=False)
+    r.token = ben
+    with pytest.raises(Refused) as refused:
+        r.admin("WHO_AM_I")
+    assert refused.value.code == "unauthenticated"
+    r.token = anna
+    own = r.admin("WHO_AM_I")["id"]
+    for msg, body in (("UPDATE_USER", {"role": "viewer"}), ("UPDATE_USER", {"is_active": False}), ("DELETE_USER", {})):
+        with pytest.raises(Refused, match="nobody would be left"):
+            r.admin(msg, user_id=own, **body)
+    r.admin("DELETE_USER", user_id=made["id"])
+    assert [u["username"] for u in r.admin("LIST_USERS")["items"]] == ["anna"]
+    kept = [e["topic"] for e in r.owner("LIST_AUDIT", limit=500)["events"] if e["topic"].startswith("user.")
+            and e["outcome"] == "ok"]
+    assert kept == ["user.created", "user.updated", "user.updated", "user.deleted"]
+
+
+def test_a_new_password_ends_the_other_sessions(staffed):
+    r = staffed
+    first = r.token
+    r.log_in()
+    with pytest.raises(Refused, match="current password is wrong") as refused:
+        r.admin("CHANGE_PASSWORD", current_password="not the right one", new_password="another good one")
+    assert refused.value.code == "state"
+    with pytest.raises(Refused, match="12 to 128"):
+        r.admin("CHANGE_PASSWORD", current_password=PASSWORD, new_password="short")
+    r.admin("CHANGE_PASSWORD", current_password=PASSWORD, new_password="another good one")
+    assert r.admin("WHO_AM_I")["username"] == "anna"
+    r.token = first
+    with pytest.raises(Refused) as refused:
+        r.admin("WHO_AM_I")
+    assert refused.value.code == "unauthenticated"
+    with pytest.raises(Refused):
+        r.log_in()
+    r.log_in(password="another good one")
+
+
+def test_guessing_the_current_password_is_locked_like_logging_in(staffed):
+    for _ in range(5):
+        with pytest.raises(Refused, match="wrong"):
+            staffed.admin("CHANGE_PASSWORD", current_password="not the right one", new_password="another good one")
+    with pytest.raises(Refused) as refused:
+        staffed.admin("CHANGE_PASSWORD", current_password=PASSWORD, new_password="another good one")
+    assert refused.value.code == "rate_limited"
+
+
+def test_sessions_are_listed_and_ended(staffed):
+    r = staffed
+    first = r.token
+    r.log_in()
+    sessions = r.admin("LIST_SESSIONS")["items"]
+    assert [s["is_current"] for s in sessions] == [True, False]
+    assert {(s["username"], s["remote"]) for s in sessions} == {("anna", "192.0.2.1")}
+    r.admin("CREATE_USER", username="ben", password=PASSWORD, role="viewer")
+    anna, other = r.token, sessions[1]["id"]
+    r.log_in("ben")
+    assert [s["username"] for s in r.admin("LIST_SESSIONS")["items"]] == ["ben"], "one's own only"
+    with pytest.raises(Refused, match="not found"):
+        r.admin("END_SESSION", session_id=other)
+    r.token = anna
+    assert len(r.admin("LIST_SESSIONS")["items"]) == 3
+    r.admin("END_SESSION", session_id=other)
+    r.token = first
+    with pytest.raises(Refused) as refused:
+        r.admin("WHO_AM_I")
+    assert refused.value.code == "unauthenticated"
+
+
+def test_api_tokens_are_shown_once_kept_hashed_and_end(staffed):
+    r = staffed
+    made = r.admin("CREATE_TOKEN", name="ci", scope="read", expires_at="2099-01-01T00:00:00.000Z")
+    token = made["token"]
+    assert token.startswith("mcpbox.") and len(token) > 40
+    assert as_token(r, token, "LIST_SERVERS")["total"] == 0
+    for msg, body in (("CREATE_SERVER", {"name": "news"}), ("UPDATE_SECURITY_POLICY", {"approvals_required": 2}),
+                      ("CREATE_TOKEN", {"name": "more", "scope": "admin"}), ("LIST_SESSIONS", {})):
+        with pytest.raises(Refused) as refused:
+            as_token(r, token, msg, **body)
+        assert refused.value.code == "denied"
+    listed = r.admin("LIST_TOKENS")["items"]
+    assert [(t["name"], t["scope"], t["username"]) for t in listed] == [("ci", "read", "anna")]
+    tables = r.sql("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'").split()
+    kept = "".join(r.sql(f"SELECT coalesce(string_agg(x::text, ''), '') FROM {t} x") for t in tables)
+    assert not any(text in kept + json.dumps(listed) for text in (token, token.encode().hex()))
+    digest = hashlib.blake2b(token.encode(), digest_size=32).hexdigest()
+    assert r.sql("SELECT encode(token_hash, 'hex') FROM api_tokens") == digest
+    for body, words in (({"scope": "all", "name": "x"}, "scope must be"), ({"scope": "read"}, "name is missing"),
+                        ({"scope": "read", "name": "x", "expires_at": "2001-01-01T00:00:00.000Z"}, "future")):
+        with pytest.raises(Refused, match=words):
+            r.admin("CREATE_TOKEN", **body)
+    r.sql("UPDATE api_tokens SET expires_at = now()")
+    with pytest.raises(Refused) as refused:
+        as_token(r, token, "LIST_SERVERS")
+    assert refused.value.code == "unauthenticated"
+    admin = r.admin("CREATE_TOKEN", name="ops", scope="admin")
+    assert as_token(r, admin["token"], "CREATE_SERVER", name="news")["success"]
+    r.admin("DELETE_TOKEN", token_id=admin["id"])
+    with pytest.raises(Refused) as refused:
+        as_token(r, admin["token"], "LIST_SERVERS")
+    assert refused.value.code == "unauthenticated"
+    assert "token:anna" in {e["actor"] for e in r.owner("LIST_AUDIT", topics=["server.created"], limit=9)["events"]}

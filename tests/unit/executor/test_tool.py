@@ -172,12 +172,12 @@ class Results(unittest.TestCase):
             with self.subTest(code):
                 self.assertFalse(call("def main(): return " + code)["ok"])
 
-    HINTS = (("{1}", "list(...)"), ("b'x'", "mcp.image"), ("(i for i in [])", "list(...)"), ("[other()]", "not awaited"))
+    HINTS = (("{1}", "list(...)"), ("b'x'", "mcp.image"), ("(i for i in [])", "list(...)"), ("[late]", "not awaited"))
 
     def test_what_has_no_json_form_says_what_to_do(self):
         for code, hint in self.HINTS:
             with self.subTest(code):
-                self.assertIn(hint, call("async def other(): pass\ndef main(): return %s\n" % code)["text"])
+                self.assertIn(hint, call("async def other(): pass\nlate = other()\nlate.close()\ndef main(): return %s\n" % code)["text"])
 
 
 class Errors(unittest.TestCase):
@@ -206,6 +206,11 @@ class Errors(unittest.TestCase):
                 self.assertEqual(answer["detail"].get("causes"), causes)
                 for cause in causes or ():
                     self.assertIn(cause, answer["detail_text"])
+
+    def test_a_coroutine_that_was_not_awaited_is_named(self):
+        for use in (".json()", "[0]"):
+            answer = call("async def get(): pass\ndef main():\n    late = get()\n    late.close()\n    return late%s\n" % use)
+            self.assertIn("write `await ...`", answer["text"])
 
     def test_endless_recursion_is_an_error_with_few_frames(self):
         detail = call("def main(): return main()")["detail"]

@@ -46,6 +46,7 @@ def bind(payload):
     global _bound
     fields = _loads(payload)
     _bound = Inspection() if fields["kind"] == "inspect" else tool.Tool(fields)
+    sys.stdout.flush()  # half a line that a module wrote as it was imported would be in each call's output
     _freeze()
 
 

@@ -143,6 +143,12 @@ def _frame(kind, text, detail=None, detail_text="", used=None):
     return _dumps(frame).encode("utf-8", "replace")  # lone surrogates become question marks
 
 
+def _hint(e, text):
+    if isinstance(e, (AttributeError, TypeError)) and "'coroutine' object" in text:
+        return "it was not awaited: write `await ...`, in `async def main`"
+    return None
+
+
 def answer(e, lines):
     from .result import ResultTooLarge
 
@@ -161,7 +167,7 @@ def answer(e, lines):
     over = excess.kind_of(e)
     if over:
         return _frame(over[0], shown, detail, _for_people(detail), over[1])
-    hint = refused.hint_for(e, lines)
+    hint = refused.hint_for(e, lines) or _hint(e, text)
     if hint:
         shown += "; " + hint
     return _frame("tool", shown, detail, _for_people(detail))
