@@ -185,12 +185,17 @@ static void set_done(struct call *call)
 	(void)pthread_cond_broadcast(&call->changed);
 }
 
-static void set_failed(struct call *call, int code, const char *text)
+/* Nothing was started. */
+static void set_failed(struct call *call, int code, const struct err *err)
 {
-	result_fail(&call->result,
-		    code == -ERR_CANCELLED ? MCPBOX__V1__DONE__OUTCOME__OUTCOME_CANCELLED
-					   : MCPBOX__V1__DONE__OUTCOME__OUTCOME_INTERNAL,
-		    text);
+	char text[sizeof(call->run.cancel_reason) + 16];
+
+	if (code == -ERR_CANCELLED) {
+		(void)snprintf(text, sizeof(text), "cancelled: %s", call->run.cancel_reason);
+		result_fail(&call->result, MCPBOX__V1__DONE__OUTCOME__OUTCOME_CANCELLED, text);
+	} else {
+		result_fail(&call->result, MCPBOX__V1__DONE__OUTCOME__OUTCOME_INTERNAL, err->text);
+	}
 	set_done(call);
 }
 
@@ -208,7 +213,7 @@ bool call_step(struct call *call, uint64_t until_mono_ms, bool is_foreground)
 		call->ended = facts.ended;
 		set_done(call);
 	} else {
-		set_failed(call, r, err.text);
+		set_failed(call, r, &err);
 	}
 	(void)pthread_mutex_unlock(&call->lock);
 	log_debug("call.ended", F_STR("call", call->id), F_STR("tool", call->spec->tool_name),

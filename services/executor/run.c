@@ -211,6 +211,8 @@ static void serve_hostcalls(struct run *r)
 		serve_hostcall(r, &call);
 		used += (size_t)n;
 	}
+	if (used == 0)
+		return;
 	memmove(r->host_in.data, r->host_in.data + used, r->host_in.len - used);
 	r->host_in.len -= used;
 }
