@@ -131,14 +131,14 @@ static int set_environment(const char *name, const char *value)
 	return r;
 }
 
-int python_prepare(bool has_scratch)
+int python_prepare(bool has_scratch, bool is_awaited)
 {
 	char here[PATH_MAX];
 
 	if (has_scratch && (!getcwd(here, sizeof(here)) || set_environment("HOME", here) < 0 ||
 			    set_environment("TMPDIR", here) < 0))
 		return -1;
-	return call_and_forget(PyObject_CallNoArgs(prepare_call));
+	return call_and_forget(PyObject_CallOneArg(prepare_call, is_awaited ? Py_True : Py_False));
 }
 
 void python_before_fork(void)

@@ -22,8 +22,8 @@ void python_after_fork_parent(void);
 void python_after_fork_child(void);
 
 /* In a call process, ahead of its call.  has_scratch: the working directory is HOME and TMPDIR.
- * Returns 0 or -1. */
-int python_prepare(bool has_scratch);
+ * is_awaited: the call is there already.  Returns 0 or -1. */
+int python_prepare(bool has_scratch, bool is_awaited);
 /* Room for the JSON of the next call, or NULL without memory; to be filled before python_run_call().
  */
 uint8_t *python_call_room(size_t len);

@@ -50,9 +50,11 @@ def bind(payload):
     _freeze()
 
 
-def prepare():
-    """Touch what a call touches, so that its page faults are over before it comes."""
-    rehearsal.perform(_serve, 1)
+def prepare(is_awaited=False):
+    """Touch what a call touches, so that its page faults are over before it comes.  is_awaited: it is there already,
+    and has its own page faults at once."""
+    if not is_awaited:
+        rehearsal.perform(_serve, 1)
     _bound.prepare()
 
 
