@@ -77,7 +77,7 @@ def integration(out):
 
 
 def node_binary():
-    """The system's node, or one from the npm registry where the system's is too old for the SDK clients."""
+    """The system's node, or one from the npm registry where the system's is too old for the SDK clients.  None: it cannot be had."""
     node = shutil.which("node")
     if node:
         version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
@@ -88,12 +88,16 @@ def node_binary():
     binary = prefix / "node_modules" / f"node-linux-{machine}" / "bin" / "node"
     if not binary.exists():
         prefix.mkdir(parents=True, exist_ok=True)
-        run("npm", "install", "--prefix", prefix, "--no-save", f"node-linux-{machine}@22")
+        if run("npm", "install", "--prefix", prefix, "--no-save", f"node-linux-{machine}@22"):
+            say(f"no Node {NODE_AT_LEAST} or newer, and the npm registry gives none")
+            return None
     return str(binary)
 
 
 def e2e(out):
     node = node_binary()
+    if not node:
+        return 1
     os.environ["PATH"] = f"{Path(node).parent}:{os.environ['PATH']}"
     if run("npm", "ci", "--no-audit", "--no-fund", cwd=REPO / "examples"):
         return 1

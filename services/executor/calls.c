@@ -55,7 +55,7 @@ uint32_t calls_share(uint32_t capacity, uint32_t percent)
 /* What runs already, seen from a call that wants in. */
 struct load {
 	uint32_t of_tool, of_server;
-	uint64_t memory_mb;
+	uint64_t memory_mb, server_memory_mb;
 };
 
 static struct load load_for(const struct calls *c, const struct call *call)
@@ -63,9 +63,12 @@ static struct load load_for(const struct calls *c, const struct call *call)
 	struct load l = { 0 };
 
 	for (const struct call *other = c->running; other; other = other->next) {
+		bool same_server = strcmp(other->spec->server_id, call->spec->server_id) == 0;
+
 		l.of_tool += strcmp(other->spec->tool_id, call->spec->tool_id) == 0;
-		l.of_server += strcmp(other->spec->server_id, call->spec->server_id) == 0;
+		l.of_server += same_server;
 		l.memory_mb += other->job.limits.memory_mb;
+		l.server_memory_mb += same_server ? other->job.limits.memory_mb : 0;
 	}
 	return l;
 }
@@ -85,6 +88,14 @@ static int check_share(const struct calls *c, const struct load *l, struct err *
 	return 0;
 }
 
+/* Of the memory a server has the same share as of the sandboxes; its first call may need more. */
+static bool exceeds_memory_share(const struct calls *c, const struct load *l, uint64_t own_mb)
+{
+	uint64_t share = c->config.memory_mb * c->config.server_max / c->config.capacity;
+
+	return c->config.server_max && l->of_server > 0 && l->server_memory_mb + own_mb > share;
+}
+
 static int check_memory(const struct calls *c, const struct load *l, const struct call *call,
 			struct err *err)
 {
@@ -95,6 +106,12 @@ static int check_memory(const struct calls *c, const struct load *l, const struc
 				     "the tool's memory limit of %llu MiB is more than the %llu "
 				     "MiB that this machine has for calls; nothing was started",
 				     (unsigned long long)own, (unsigned long long)max);
+	if (max && exceeds_memory_share(c, l, own))
+		return err_set_field(err, ERR_BUSY, "server", NULL,
+				     "the memory limits of this server's running calls come to "
+				     "%llu MiB, the share of the machine that one server may use; "
+				     "nothing was started",
+				     (unsigned long long)l->server_memory_mb);
 	if (max && l->memory_mb + own > max)
 		return err_set_field(err, ERR_BUSY, "memory", NULL,
 				     "the memory limits of the calls that run come to %llu of the "

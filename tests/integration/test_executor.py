@@ -3,6 +3,7 @@
 import json
 import os
 import queue
+import re
 import signal
 import socket
 import subprocess
@@ -246,6 +247,19 @@ def test_one_server_cannot_take_all_sandboxes(world):
     error = world.execute(world.at, sign_as(world, "s1", "t3", "def main(): return 1"))["error"]
     assert error["code"] == "busy" and "one server may use" in error["text"]
     assert done(world.execute(world.at, sign_as(world, "s2", "t4", "def main(): return 1")))["outcome"] == "ok"
+    cancel_all(world, running)
+
+
+def test_one_server_cannot_take_all_memory(world):
+    """Capacity 3: of the memory for calls a server may use two thirds."""
+    refused = world.execute(world.at, sign_as(world, "s1", "t1", SLEEPER, limits={"memory_mb": 4000000}))["error"]["text"]
+    mb = int(re.search(r"more than the (\d+) MiB", refused).group(1))
+    greedy = sign_as(world, "s1", "t1", SLEEPER, limits={"memory_mb": mb * 3 // 8})
+    running = start_all(world, [greedy])
+    error = world.execute(world.at, greedy)["error"]
+    assert error["code"] == "busy" and "memory" in error["text"] and "one server may use" in error["text"]
+    other = sign_as(world, "s2", "t2", "def main(): return 1", limits={"memory_mb": mb // 5})
+    assert done(world.execute(world.at, other))["outcome"] == "ok"
     cancel_all(world, running)
 
 

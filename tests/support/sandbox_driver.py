@@ -66,7 +66,8 @@ def processes_of(uid):
 class Sandboxes:
     """setting: "full", "docker" (no namespaces) or "old" (no Landlock either).  Never run as root: what root may, a sandbox must not prove."""
 
-    def __init__(self, setting="full", without=(), egress=None, env=None, capacity=8, uid=None, cgroup=None):
+    def __init__(self, setting="full", without=(), egress=None, env=None, capacity=8, uid=None, cgroup=None,
+                 launcher=()):
         where, runtime = programs()
         command = [where / "executor_run", where / "mcpbox-worker", runtime, "--capacity", str(capacity)]
         if without:
@@ -77,6 +78,7 @@ class Sandboxes:
             command = [where / "no_namespaces"] + ["--no-landlock"] * (setting == "old") + command
         if cgroup:
             command += ["--cgroup", cgroup]
+        command = [*launcher, *command]
         self.uid = uid or (fresh_uid() if os.geteuid() == 0 else os.geteuid())
         drop = {"user": self.uid, "group": self.uid, "extra_groups": []} if os.geteuid() == 0 else {}
         self.process = subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
