@@ -1,19 +1,25 @@
 #include "seal.h"
 
-#include <string.h>
+#include "buf.h"
 #include "crypto.h"
+
+enum { BOUND_MAX = 1024 }; /* an id and a name of at most 255 */
 
 /* "secret" NUL server NUL name: neither holds a NUL, so no two pairs read alike. */
 static struct bytes bound_to(struct arena *a, const char *server_id, const char *name)
 {
-	static const char kind[] = "secret";
-	size_t server_len = strlen(server_id) + 1, name_len = strlen(name);
-	uint8_t *ad = arena_alloc(a, sizeof(kind) + server_len + name_len);
+	struct buf b = BUF_INIT(BOUND_MAX);
+	struct bytes ret;
 
-	memcpy(ad, kind, sizeof(kind));
-	memcpy(ad + sizeof(kind), server_id, server_len);
-	memcpy(ad + sizeof(kind) + server_len, name, name_len);
-	return (struct bytes){ ad, sizeof(kind) + server_len + name_len };
+	buf_add_str(&b, "secret");
+	buf_add_char(&b, '\0');
+	buf_add_str(&b, server_id);
+	buf_add_char(&b, '\0');
+	buf_add_str(&b, name);
+	box_assert(!b.is_over);
+	ret = (struct bytes){ arena_dup(a, b.data, b.len), b.len };
+	buf_done(&b);
+	return ret;
 }
 
 struct bytes seal_value(struct arena *a, const struct secret *key, const char *server_id,
