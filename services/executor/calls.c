@@ -242,8 +242,9 @@ int calls_execute(struct calls *c, const struct call_order *order, uint64_t dead
 	r = json_scan(order->arguments.data, order->arguments.len, err);
 	if (r == 0)
 		r = call_new(c, &c->config, order, &call, err);
-	if (r == 0)
-		r = admit(c, call, err);
+	if (r < 0 || !call)
+		return r;
+	r = admit(c, call, err);
 	if (r < 0)
 		return r;
 	if (call_step(call, deadline_mono_ms, true))
