@@ -102,7 +102,7 @@ class Product:
         self.sql(MODULE_SQL.format(name=name))
 
     def reuse_warm(self, name):
-        self.sql(f"UPDATE servers SET warm_reuse = true WHERE name = '{name}'")
+        self.rest("PUT", f"/api/servers/{self.servers[name]}/warm-reuse", {"warm_reuse": True})
 
     def sql(self, statement):
         subprocess.run([*self.command, "psql", "-q", "-v", "ON_ERROR_STOP=1", "-c", statement],
@@ -122,7 +122,7 @@ class Product:
 
     def restart_executor(self):
         """Seconds from the start of a new executor's process until it said that it is ready."""
-        log = self.data / "log" / "executor" / "executor.log"
+        log = next(self.data.glob("log/executor*/*.log"))
         seen = log.stat().st_size
         os.kill(self.pid("executor"), signal.SIGTERM)
         pattern = re.compile(r'"event":"service.became_ready".*"after_ms":(\d+)')

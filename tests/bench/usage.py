@@ -54,13 +54,19 @@ def private_kb(pid):
         return sum(int(line.split()[1]) for line in f if line.startswith(("Private_Clean:", "Private_Dirty:")))
 
 
+def generations(all_processes, root):
+    """Descendants of root by how far they are from it."""
+    found = [{root}]
+    while found[-1]:
+        found.append({pid for pid, (parent, _, _) in all_processes.items() if parent in found[-1]})
+    return found[:-1]
+
+
 def waiting_calls(executor):
-    """Private memory of each process that waits for a call: those that a process forked which is a worker itself
-    and not the supervisor's own child."""
-    now = processes()
-    workers = [pid for pid in family(now, executor) if now[pid][1].startswith("mcpbox-call")]
+    """Private memory in kB of each process that waits for a call: the executor's youngest generation, children of
+    the tools' zygotes (supervisor -> worker -> init of its namespaces -> zygote -> calls)."""
     found = []
-    for pid in workers:
+    for pid in generations(processes(), executor)[-1] - {executor}:
         try:
             found.append(private_kb(pid))
         except OSError:
