@@ -47,8 +47,11 @@ def fresh_uid():
     return FIRST_UID + os.getpid() * 16 + next(_uids) % 16
 
 
+PF_EXITING, PENDING_KILL = 0x4, 1 << 8
+
+
 def processes_of(uid):
-    """{pid: (parent, start time)} of all processes of that uid, wherever they ended up."""
+    """{pid: (parent, start time, is dying)} of all processes of that uid, wherever they ended up."""
     found = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -59,7 +62,8 @@ def processes_of(uid):
         except OSError:
             continue
         if "\nUid:\t%d\t" % uid in status and fields[0] != "Z":
-            found[int(entry.name)] = (int(fields[1]), int(fields[19]))
+            killed = any(int(line.split()[1], 16) & PENDING_KILL for line in status.splitlines() if line[:7] in ("SigPnd:", "ShdPnd:"))
+            found[int(entry.name)] = (int(fields[1]), int(fields[19]), killed or bool(int(fields[6]) & PF_EXITING))
     return found
 
 
@@ -128,7 +132,7 @@ class Sandboxes:
         return self.run(code, inspect=True)["inspection"]
 
     def processes(self):
-        """{pid: (parent, start time)} of what it started, and of what that left elsewhere."""
+        """{pid: (parent, start time, is dying)} of what it started, and of what that left elsewhere."""
         found = processes_of(self.uid)
         found.pop(self.process.pid, None)
         return found
@@ -144,18 +148,29 @@ class Sandboxes:
             pid, far = tree[pid][0], far + 1
         return far if pid == self.process.pid else None
 
+    @staticmethod
+    def is_dying(tree, pid):
+        """It, or who takes it along."""
+        while pid in tree:
+            pid, _, dying = tree[pid]
+            if dying:
+                return True
+        return False
+
     def strays(self, pid=0):
         """What should not be there once no call runs: the process `pid`, its kin, and who left the tree."""
         tree = self.processes()
-        problems = ["process %d of the call is left" % pid] if pid in tree else []
+        problems = ["process %d of the call is left" % pid] if pid in tree and not self.is_dying(tree, pid) else []
         for child in tree:
+            if self.is_dying(tree, child):
+                continue  # with a worker that retires
             far = self.depth(tree, child)
             if far is None:
                 problems.append("process %d left the tree" % child)
             elif far > self.call_depth():
                 problems.append("process %d is a call's child" % child)
             elif far == 3 and self.call_depth() == 4 and any(
-                    p == tree[child][0] and (born, other) < (tree[child][1], child) for other, (p, born) in tree.items()):
+                    p == tree[child][0] and (born, other) < (tree[child][1], child) for other, (p, born, _) in tree.items()):
                 problems.append("process %d lost its parent" % child)  # only the zygote is a child of the first process
         return problems
 
