@@ -41,6 +41,15 @@ pid_t tasks_pid_of(int pidfd)
 	return pid > 0 && pid < INT32_MAX ? (pid_t)pid : 0;
 }
 
+pid_t tasks_parent_of(pid_t pid)
+{
+	char path[64], text[2048];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	read_text(path, text, sizeof(text));
+	return (pid_t)number_after(text, "\nPPid:", 0);
+}
+
 uint32_t tasks_of_process(pid_t pid)
 {
 	char path[64], text[2048];

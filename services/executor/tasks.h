@@ -9,6 +9,8 @@
 
 /* The process behind a pidfd, as seen from here; 0 when it is gone. */
 pid_t tasks_pid_of(int pidfd);
+/* Its parent; 0 when it is gone. */
+pid_t tasks_parent_of(pid_t pid);
 /* Threads of this uid in one process; 0 when it is another's or gone. */
 uint32_t tasks_of_process(pid_t pid);
 /* Threads of this uid on the whole machine, as far as they can be seen. */

@@ -312,17 +312,34 @@ static void on_failed(struct pool *p, struct worker *w, const struct wire_failed
 	lose_worker(p, w, failed);
 }
 
+/*
+ * Without a pid namespace a worker that tool code has taken over could name any process, for us to
+ * kill.  (A number that changed hands meanwhile proves nothing.)
+ */
+static bool is_child_of(const struct worker *w, pid_t pid, int pidfd)
+{
+	return pid == 0 || tasks_parent_of(pid) == w->pid || tasks_pid_of(pidfd) != pid;
+}
+
 /* Takes pidfd. */
 static void on_started(struct pool *p, struct worker *w, uint64_t number, int pidfd)
 {
+	bool has_own_pids = (p->ready.layers & LAYER_PIDNS) != 0, is_own;
 	struct sandbox *s;
 	pid_t pid;
 	int memory_fd;
 
 	(void)pthread_mutex_unlock(&p->lock);
 	pid = tasks_pid_of(pidfd);
-	memory_fd = tasks_open_memory(pid);
+	is_own = has_own_pids || is_child_of(w, pid, pidfd);
+	memory_fd = is_own ? tasks_open_memory(pid) : -1;
 	(void)pthread_mutex_lock(&p->lock);
+	if (!is_own) {
+		log_error("executor.worker_lied", F_INT("pid", pid));
+		close(pidfd);
+		(void)kill(w->pid, SIGKILL);
+		return;
+	}
 	w->unanswered -= w->unanswered > 0;
 	w->silent_since_ms = clock_mono_ms();
 	s = sandbox_find(p, w, number);
