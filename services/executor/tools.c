@@ -1,4 +1,5 @@
 /* Tool versions: their zygotes, generations, and how many processes wait for the next calls. */
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 #include "cleanup.h"
@@ -223,12 +224,16 @@ void tool_on_worker_lost(struct pool *p, struct worker *w, const struct wire_fai
 
 	if (!t || (t->current != w && t->renewal != w))
 		return;
-	if (failed) {
-		t->failed = *failed;
-		t->failures++;
+	if (failed && failed->error_number == EBUSY && !(t->limits.flags & TOOL_LATE)) {
+		t->limits.flags |= TOOL_LATE; /* the next worker, at once */
+	} else {
+		if (failed) {
+			t->failed = *failed;
+			t->failures++;
+		}
+		if (w->state == WORKER_BINDING)
+			backoff_grow(&t->bind, clock_mono_ms());
 	}
-	if (w->state == WORKER_BINDING)
-		backoff_grow(&t->bind, clock_mono_ms());
 	if (t->renewal == w)
 		t->renewal = NULL;
 	else

@@ -81,6 +81,7 @@ enum wire_layer {
 #define LAYER_NAMESPACES (LAYER_USERNS | LAYER_PIDNS | LAYER_MOUNTNS | LAYER_NETNS)
 
 #define TOOL_WARM (1u << 0) /* a process serves many calls; RLIMIT_CPU is then not set */
+#define TOOL_LATE (1u << 1) /* modules are imported by the calls: one of them starts threads */
 
 /* One tool version: a worker serves no other from then on. */
 struct wire_tool {
@@ -110,7 +111,8 @@ struct wire_bound {
 };
 
 struct wire_failed {
-	uint32_t error_number; /* errno, or 0; EBUSY: a module left threads behind when imported */
+	uint32_t error_number; /* errno, or 0; EBUSY: a module left threads behind when imported;
+				   another worker can be given TOOL_LATE */
 	char step[WIRE_TEXT_MAX];
 };
 

@@ -324,6 +324,21 @@ def test_libraries_that_lie_behind_alternatives_can_be_opened(box):
     assert answer["structured"] == len(os.listdir("/etc/alternatives"))
 
 
+@pytest.mark.parametrize("setting", ["full", "docker"])
+def test_a_module_that_starts_threads_is_imported_by_the_calls(setting, tmp_path):
+    """A fork takes no other thread along, so nothing may be forked from where it was imported."""
+    for d in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        os.chmod(d, 0o755)
+    (tmp_path / "with_thread.py").write_text(
+        "import threading\nstop = threading.Event()\nthread = threading.Thread(target=stop.wait, daemon=True)\nthread.start()\n")
+    box = Sandboxes(setting, module_dirs=str(tmp_path))
+    code = "import with_thread\ndef main():\n  alive = with_thread.thread.is_alive()\n  with_thread.stop.set()\n  with_thread.thread.join(5)\n  return [alive, with_thread.thread.is_alive()]"
+    for _ in range(2):
+        answer = box.run(code, modules=["with_thread"])
+        assert answer["structured"] == [True, False], answer
+    box.close()
+
+
 def test_scratch_is_private_bounded_and_gone():
     box = Sandboxes("full")
     code = ("import os, tempfile\ndef main(write):\n  if write: open('mark', 'w').write('x')\n"

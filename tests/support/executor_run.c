@@ -326,6 +326,8 @@ int main(int argc, char **argv)
 	config.worker_path = argv[1];
 	config.runtime_dir = argv[2];
 	config.capacity = option_number(argc, argv, "--capacity", 8);
+	if (option(argc, argv, "--module-dirs"))
+		config.module_dirs = argv[option(argc, argv, "--module-dirs")];
 	config.cgroup_dirs =
 		option(argc, argv, "--cgroup") ? argv[option(argc, argv, "--cgroup")] : "";
 	config.without = option_number(argc, argv, "--without", 0);

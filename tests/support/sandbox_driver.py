@@ -71,11 +71,13 @@ class Sandboxes:
     """setting: "full", "docker" (no namespaces) or "old" (no Landlock either).  Never run as root: what root may, a sandbox must not prove."""
 
     def __init__(self, setting="full", without=(), egress=None, env=None, capacity=8, uid=None, cgroup=None,
-                 launcher=()):
+                 launcher=(), module_dirs=""):
         where, runtime = programs()
         command = [where / "executor_run", where / "mcpbox-worker", runtime, "--capacity", str(capacity)]
         if without:
             command += ["--without", str(sum(LAYERS[name] for name in without))]
+        if module_dirs:
+            command += ["--module-dirs", module_dirs]
         if egress:
             command += ["--egress", egress]
         if setting != "full":

@@ -134,7 +134,7 @@ static int bind(struct worker *w, int payload_fd, const char **ret_step)
 		r = confine_tool(w, ret_step);
 	if (r == 0) {
 		*ret_step = "binding the tool";
-		r = python_bind(payload, len) < 0 ? -ENOEXEC : 0;
+		r = python_bind(payload, len, (w->tool.flags & TOOL_LATE) != 0) < 0 ? -ENOEXEC : 0;
 	}
 	if (r == 0)
 		r = confine_tool_late(w, ret_step);

@@ -111,10 +111,11 @@ static int call_and_forget(PyObject *result)
 	return 0;
 }
 
-int python_bind(const uint8_t *payload, size_t len)
+int python_bind(const uint8_t *payload, size_t len, bool is_late)
 {
-	return call_and_forget(
-		PyObject_CallFunction(bind_tool, "y#", (const char *)payload, (Py_ssize_t)len));
+	return call_and_forget(PyObject_CallFunction(bind_tool, "y#O", (const char *)payload,
+						     (Py_ssize_t)len,
+						     is_late ? Py_True : Py_False));
 }
 
 /* In os.environ, which calls putenv() as well. */

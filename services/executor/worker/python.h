@@ -12,9 +12,9 @@
  * with *ret_step naming what failed; the reason is on stderr. */
 int python_start(const struct wire_config *config, bool without_files, const char **ret_step);
 
-/* Imports what a tool's source imports and compiles it; runs nothing of it.  What is wrong with it
- * is kept for the calls.  payload: JSON (job.h), borrowed.  Returns 0 or -1. */
-int python_bind(const uint8_t *payload, size_t len);
+/* Imports what a tool's source imports (unless is_late) and compiles it; runs nothing of it.  What
+ * is wrong with it is kept for the calls.  payload: JSON (job.h), borrowed.  Returns 0 or -1. */
+int python_bind(const uint8_t *payload, size_t len, bool is_late);
 
 /* Around fork(): CPython's own book-keeping.  Before and the two after always in pairs. */
 void python_before_fork(void);

@@ -39,13 +39,13 @@ def _freeze():
     gc.freeze()
 
 
-def bind(payload):
+def bind(payload, is_late=False):
     """Take the tool: JSON bytes {kind, code, input_schema, output_schema, modules, result_kb}.  Imports the modules
-    that its source names and compiles it.  Never raises but for lack of memory: what is wrong with the code is kept
-    for the calls."""
+    that its source names (is_late: leaves that to the calls) and compiles it.  Never raises but for lack of memory:
+    what is wrong with the code is kept for the calls."""
     global _bound
     fields = _loads(payload)
-    _bound = Inspection() if fields["kind"] == "inspect" else tool.Tool(fields)
+    _bound = Inspection() if fields["kind"] == "inspect" else tool.Tool(fields, is_late)
     sys.stdout.flush()  # half a line that a module wrote as it was imported would be in each call's output
     _freeze()
 

@@ -30,7 +30,7 @@ def preload_all():
 
 
 class Tool:
-    def __init__(self, fields):
+    def __init__(self, fields, is_late=False):
         self.source = fields["code"]
         self.lines = self.source.splitlines(True)
         self.modules = tuple(fields.get("modules", ()))
@@ -42,9 +42,9 @@ class Tool:
         self.space = self.binder = self.loop = None
         self.needs_loop = self.uses_http = False
         self.streams = sys.stdout, sys.stderr
-        self._bind()
+        self._bind(is_late)
 
-    def _bind(self):
+    def _bind(self, is_late):
         """Compile, and import what the source names.  What fails here fails again, and is told, in the call."""
         try:
             with warnings.catch_warnings():  # standard error is the executor's here, and they show source
@@ -56,7 +56,8 @@ class Tool:
         found = imports.Names(self.code)
         allowed = imports.DEFAULT_MODULES + self.modules
         self.builtins = imports.make_builtins(allowed)
-        imports.load(found, allowed)
+        if not is_late:  # else a module starts threads, which no fork takes along: each call imports for itself
+            imports.load(found, allowed)
         if "datetime" in self.source:
             import datetime  # noqa: F401  a global of the tool
         self.guards_importlib = any(name.partition(".")[0] == "importlib" for name, _ in found.imports)
