@@ -127,13 +127,7 @@ describe('limits, refusals, cancelling, shares', { timeout: 300_000 }, () => {
     }
   };
 
-  // Seen twice: a worker that starts burns, too, but not for long.
   async function burning() {
-    const first = await busiest();
-    return first !== undefined && (await busiest()) === first ? first : undefined;
-  }
-
-  async function busiest() {
     const before = new Map(instance.processes().map((pid) => [pid, ticks(pid)]));
     await new Promise((resolve) => setTimeout(resolve, 200));
     const [pid] = [...before].map(([pid, was]) => [pid, ticks(pid) - was]).filter(([, n]) => n >= 8)
