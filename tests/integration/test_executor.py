@@ -395,6 +395,57 @@ def test_a_killed_worker_is_replaced_and_its_call_told(world):
         assert result["outcome"] == "internal" and time.monotonic() < until, result
 
 
+def start_world(tmp_path, **settings):
+    os.chmod(tmp_path.parent.parent, 0o755)
+    os.chmod(tmp_path.parent, 0o755)
+    world = World(tmp_path)
+    executor = world.start_executor(**settings)
+    return world, executor, world.lease()
+
+
+def end_world(world, executor):
+    executor.terminate()
+    executor.wait(timeout=WAIT)
+    world.gateway.kill()
+    world.registry.kill()
+
+
+def until_true(condition):
+    until = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_a_tool_without_calls_gives_its_zygote_back(tmp_path):
+    world, executor, at = start_world(tmp_path, MCPBOX_EXECUTOR_TOOL_IDLE="1s")
+    try:
+        until_true(lambda: len(workers_of(executor.pid)) == 3)  # spares: two plain ones, one with httpx
+        for tool in "abc":
+            assert done(world.execute(at, sign_as(world, "s" + tool, tool, "def main(): return 1")))["outcome"] == "ok"
+        spares_and_tools = len(workers_of(executor.pid))
+        assert spares_and_tools > 3
+        until_true(lambda: len(workers_of(executor.pid)) == 3)
+        assert done(world.execute(at, sign_as(world, "sa", "a", "def main(): return 1")))["outcome"] == "ok"
+    finally:
+        end_world(world, executor)
+
+
+def test_a_crash_asks_for_a_new_generation(tmp_path):
+    """Hash seed and layout are a generation's own; the next one comes 10 s after the first at the earliest."""
+    world, executor, at = start_world(tmp_path)
+    try:
+        signed = world.sign("import os\ndef main(crash=False):\n  if crash: os.abort()\n  return hash('seed')",
+                            spec={"modules": ["os"]})
+        first = done(world.execute(at, signed))["structured"]
+        assert done(world.execute(at, signed))["structured"] == first
+        crashed = done(world.execute(at, signed, {"crash": True}))
+        assert crashed["outcome"] == "crash" and "SIGABRT" in crashed["error_text"]
+        until_true(lambda: done(world.execute(at, signed))["structured"] != first)
+    finally:
+        end_world(world, executor)
+
+
 def test_runs_on_without_a_registry(tmp_path):
     os.chmod(tmp_path.parent.parent, 0o755)
     os.chmod(tmp_path.parent, 0o755)
