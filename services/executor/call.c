@@ -193,6 +193,8 @@ static void set_failed(struct call *call, int code, const struct err *err)
 	if (code == -ERR_CANCELLED) {
 		(void)snprintf(text, sizeof(text), "cancelled: %s", call->run.cancel_reason);
 		result_fail(&call->result, MCPBOX__V1__DONE__OUTCOME__OUTCOME_CANCELLED, text);
+	} else if (code == -ERR_DEADLINE) {
+		result_fail(&call->result, MCPBOX__V1__DONE__OUTCOME__OUTCOME_TIMEOUT, err->text);
 	} else {
 		result_fail(&call->result, MCPBOX__V1__DONE__OUTCOME__OUTCOME_INTERNAL, err->text);
 	}

@@ -361,8 +361,10 @@ static int take(struct run *r, uint64_t until_ms, struct err *err)
 			begin(r, s);
 	}
 	if (code == 0 && clock_mono_ms() >= r->deadline_ms)
-		code = err_set(err, ERR_UNAVAILABLE,
-			       "no sandbox was ready in time; the tool did not run");
+		code = err_set(err, ERR_DEADLINE,
+			       "time limit %.6g s exceeded before a sandbox with the tool's code "
+			       "and modules was ready; the tool did not run",
+			       r->job->limits.timeout_ms / 1000.0);
 	return code;
 }
 

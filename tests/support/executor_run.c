@@ -183,7 +183,10 @@ static void say_result(struct order *o, const struct run_facts *facts, const str
 	if (facts)
 		result_judge(facts, &result);
 	else
-		result_fail(&result, MCPBOX__V1__DONE__OUTCOME__OUTCOME_INTERNAL, err->text);
+		result_fail(&result,
+			    err->code == ERR_DEADLINE ? MCPBOX__V1__DONE__OUTCOME__OUTCOME_TIMEOUT
+						      : MCPBOX__V1__DONE__OUTCOME__OUTCOME_INTERNAL,
+			    err->text);
 	begin_line(o, &line);
 	buf_printf(&line, ",\"outcome\":\"%s\"", result_outcome_name(result.outcome));
 	add_json(&line, "content", &result.content);
