@@ -19,6 +19,7 @@ import escape_world  # noqa: E402
 
 CORPUS = TESTS / "corpus/escapes"
 SETTINGS = ("full", "docker")
+PAIRS = [(setting, case.id) for case in escape_cases.load(CORPUS).values() for setting in SETTINGS if setting in case.settings]
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a world of its own needs root")
 
@@ -32,13 +33,10 @@ def verdicts():
     return {(row["setting"], row["id"]): row for text in texts for row in map(json.loads, text.splitlines())}
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
-@pytest.mark.parametrize("case", sorted(escape_cases.load(CORPUS)))
+@pytest.mark.parametrize("setting,case", PAIRS)
 def test_case_ends_as_its_header_says(verdicts, setting, case):
     assert (setting, case) in verdicts, "the runner broke off before this case"
     row = verdicts[setting, case]
-    if row["got"].startswith("left out"):
-        pytest.skip(row["got"])
     assert row["problems"] == [], row
 
 
