@@ -31,22 +31,31 @@ def family(all_processes, root):
     return own & all_processes.keys()
 
 
+def machine_busy_us():
+    """Processor time of everything that runs here."""
+    user, nice, system, _, _, irq, softirq = (int(n) for n in Path("/proc/stat").read_text().split()[1:8])
+    return (user + nice + system + irq + softirq) * TICK_US
+
+
 class Usage:
-    """with Usage({name: pid}) as u: ...; u.used_us: name -> processor time of that process and its descendants."""
+    """with Usage({name: pid}) as u: ...; u.used_us: name -> processor time of that process and its descendants, and
+    of the whole machine.  A name is left out when descendants were replaced meanwhile, whose time went with them."""
 
     def __init__(self, pids):
         self.pids, self.used_us = pids, {}
 
     def _read(self):
         now = processes()
-        return {name: sum(now[pid][2] for pid in family(now, root)) for name, root in self.pids.items() if root in now}
+        used = {name: sum(now[pid][2] for pid in family(now, root)) for name, root in self.pids.items() if root in now}
+        return {**used, "whole machine": machine_busy_us()}
 
     def __enter__(self):
         self.before = self._read()
         return self
 
     def __exit__(self, *_):
-        self.used_us = {name: max(0, us - self.before.get(name, 0)) for name, us in self._read().items()}
+        used = {name: us - self.before.get(name, 0) for name, us in self._read().items()}
+        self.used_us = {name: us for name, us in used.items() if us >= 0}
 
 
 def private_kb(pid):
