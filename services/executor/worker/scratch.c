@@ -134,9 +134,9 @@ void scratch_forget_paths(struct scratch *s)
 		explicit_bzero(s->slots[i].path, sizeof(s->slots[i].path));
 }
 
-static int look_at(const char *path, struct stat *ret_root, struct statfs *ret_fill)
+static bool look_at(const char *path, struct stat *ret_root, struct statfs *ret_fill)
 {
-	return stat(path, ret_root) < 0 || statfs(path, ret_fill) < 0 ? -errno : 0;
+	return stat(path, ret_root) == 0 && statfs(path, ret_fill) == 0;
 }
 
 int scratch_receive(struct scratch *s, const struct landlock *l)
@@ -156,7 +156,7 @@ int scratch_receive(struct scratch *s, const struct landlock *l)
 	it = &s->slots[reply.slot];
 	memcpy(it->path, reply.path, sizeof(it->path));
 	explicit_bzero(reply.path, sizeof(reply.path)); /* this stack is the calls' as well */
-	r = look_at(it->path, &it->root, &it->fill);
+	r = look_at(it->path, &it->root, &it->fill) ? 0 : -errno;
 	if (r == 0 && l->abi > 0) {
 		it->ruleset = landlock_make(l, it->path);
 		r = it->ruleset < 0 ? it->ruleset : 0;
@@ -199,7 +199,7 @@ static bool is_untouched(const struct scratch_slot *it)
 	struct stat root;
 	struct statfs fill;
 
-	return look_at(it->path, &root, &fill) == 0 && root.st_dev == it->root.st_dev &&
+	return look_at(it->path, &root, &fill) && root.st_dev == it->root.st_dev &&
 	       root.st_ino == it->root.st_ino && root.st_mode == it->root.st_mode &&
 	       root.st_nlink == it->root.st_nlink && root.st_size == it->root.st_size &&
 	       root.st_mtim.tv_sec == it->root.st_mtim.tv_sec &&
