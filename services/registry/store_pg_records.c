@@ -1,5 +1,6 @@
 /* SQL of shipped records: calls and outbound requests, and of the history of processes. */
 #include <stddef.h>
+#include <string.h>
 #include "frame.h"
 #include "store_pg.h"
 
@@ -59,15 +60,31 @@ static struct param column_bytes(struct store_tx *tx, ROW(ExecutionRow) *const *
 	return P_TEXTS(items, count);
 }
 
+/* Fields of 8 bytes, or of 4 that are never negative (counts, versions, truth values). */
+static struct param column_ints(struct store_tx *tx, ROW(ExecutionRow) *const *rows, size_t count,
+				size_t offset, size_t size)
+{
+	int64_t *items = arena_array(store_arena(tx), count, sizeof(int64_t));
+
+	for (size_t i = 0; i < count; i++) {
+		const char *field = (const char *)rows[i] + offset;
+		uint32_t narrow;
+
+		if (size == sizeof(items[i])) {
+			memcpy(&items[i], field, sizeof(items[i]));
+			continue;
+		}
+		memcpy(&narrow, field, sizeof(narrow));
+		items[i] = narrow;
+	}
+	return P_INTS(items, count);
+}
+
 #define TEXTS(field) column_texts(tx, rows, count, offsetof(ROW(ExecutionRow), field))
 #define BYTES(field) column_bytes(tx, rows, count, offsetof(ROW(ExecutionRow), field))
-#define INTS(field)                                                                     \
-	({                                                                              \
-		int64_t *items_ = arena_array(store_arena(tx), count, sizeof(int64_t)); \
-		for (size_t i_ = 0; i_ < count; i_++)                                   \
-			items_[i_] = (int64_t)rows[i_]->field;                          \
-		P_INTS(items_, count);                                                  \
-	})
+#define INTS(field)                                                      \
+	column_ints(tx, rows, count, offsetof(ROW(ExecutionRow), field), \
+		    sizeof(((ROW(ExecutionRow) *)0)->field))
 
 #define START_COLUMNS                                                                         \
 	"call_id, start_batch, start_no, started_at, tool_id, server_id, tool_name, version," \
