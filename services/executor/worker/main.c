@@ -41,6 +41,17 @@ static int give_pipes_as_output(void)
 	return 0;
 }
 
+/* What a module prints when it is imported goes nowhere: nobody reads the pipe. */
+static int drop_output(void)
+{
+	int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	int r = fd < 0 || dup2(fd, STDOUT_FILENO) < 0 ? -errno : 0;
+
+	if (fd >= 0)
+		close(fd);
+	return r;
+}
+
 static int start(struct worker *w, const char **ret_step)
 {
 	int r = confine_worker(w, ret_step);
@@ -51,6 +62,10 @@ static int start(struct worker *w, const char **ret_step)
 	}
 	if (r == 0)
 		r = python_start(&w->config, w->without_files, ret_step) < 0 ? -ENOEXEC : 0;
+	if (r == 0) {
+		*ret_step = "output";
+		r = drop_output();
+	}
 	if (r == 0)
 		r = confine_worker_late(w, ret_step);
 	return r;
