@@ -1,4 +1,5 @@
 #include "about.h"
+#include "json_proto.h"
 #include "routes.h"
 
 /* The registry publishes its Status every 500 ms; after so long a silence it is said to be away. */
@@ -8,9 +9,23 @@
 
 int about_serve_config(struct call *call, struct err *err BOX_UNUSED)
 {
-	buf_add_str(&call->body, "{\"app_name\":\"MCPBox\",\"app_version\":\"" BOX_VERSION
-				 "\",\"auth_required\":true}");
+	PB(AppConfig) answer = MCPBOX__V1__APP_CONFIG__INIT;
+
+	answer.app_name = (char[]){ "MCPBox" };
+	answer.app_version = (char[]){ BOX_VERSION };
+	answer.auth_required = true;
+	msg_to_json(&answer.base, 0, &call->body);
 	return 0;
+}
+
+void about_write(struct buf *ret)
+{
+	PB(About) answer = MCPBOX__V1__ABOUT__INIT;
+
+	answer.name = (char[]){ "MCPBox" };
+	answer.version = (char[]){ BOX_VERSION };
+	answer.docs = (char[]){ "/api/openapi.json" };
+	msg_to_json(&answer.base, 0, ret);
 }
 
 static bool has_registry(const struct bus *bus)
@@ -39,9 +54,11 @@ static bool has_sandbox(const struct bus *bus)
 	return false;
 }
 
-static const char *word(bool is_there)
+static char *word(bool is_there)
 {
-	return is_there ? "connected" : "unavailable";
+	static char connected[] = "connected", unavailable[] = "unavailable";
+
+	return is_there ? connected : unavailable;
 }
 
 int about_serve_health(struct call *call, struct err *err BOX_UNUSED)
@@ -49,12 +66,14 @@ int about_serve_health(struct call *call, struct err *err BOX_UNUSED)
 	struct bus *bus = call->admin->bus;
 	bool registry = has_registry(bus);
 	bool database = registry && has_database(bus);
+	PB(Health) answer = MCPBOX__V1__HEALTH__INIT;
 
-	buf_printf(&call->body,
-		   "{\"status\":\"%s\",\"version\":\"" BOX_VERSION "\",\"registry\":\"%s\","
-		   "\"database\":\"%s\",\"sandbox\":\"%s\"}",
-		   database ? "healthy" : "degraded", word(registry), word(database),
-		   word(registry && has_sandbox(bus)));
+	answer.status = database ? (char[]){ "healthy" } : (char[]){ "degraded" };
+	answer.version = (char[]){ BOX_VERSION };
+	answer.registry = word(registry);
+	answer.database = word(database);
+	answer.sandbox = word(registry && has_sandbox(bus));
+	msg_to_json(&answer.base, 0, &call->body);
 	if (!database)
 		call->status = 503;
 	return 0;

@@ -6,3 +6,5 @@
 api_serve about_serve_config;
 api_serve about_serve_health; /* 503 when nothing can be administered: no registry or no database */
 api_serve about_serve_metrics;
+/* For who asks GET / for JSON. */
+void about_write(struct buf *ret);

@@ -88,13 +88,19 @@ static int set_revision(struct call *call, ProtobufCMessage *m, struct err *err)
 	return json_set_from_text(m, "revision", digits, err);
 }
 
+const ProtobufCMessageDescriptor *api_request_type(const struct route *route)
+{
+	if (route->request)
+		return route->request;
+	return route->question ? msg_row(route->question)->request : NULL;
+}
+
 int api_read_request(struct call *call, ProtobufCMessage **ret, struct err *err)
 {
-	const struct msg_row *row = msg_row(call->route->question);
 	BOX_CLEANUP(msg_freep) ProtobufCMessage *m = NULL;
 	size_t len;
 	const void *body = http_body(call->rq, &len);
-	int r = json_to_msg(row->request, body, len, NULL, &m, err);
+	int r = json_to_msg(api_request_type(call->route), body, len, NULL, &m, err);
 
 	/* The path comes last: it decides which object is meant, whatever the body says. */
 	if (r == 0)

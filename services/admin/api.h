@@ -30,7 +30,12 @@ struct route {
 			  reply */
 	int status;    /* of success */
 	const struct view *view; /* NULL: the reply as it is */
+	/* What is taken and answered, where that is not the question and its reply; NULL: it is. */
+	const ProtobufCMessageDescriptor *request, *reply;
 };
+
+/* What a route takes: its path, query and body in one; NULL: it asks for nothing. */
+const ProtobufCMessageDescriptor *api_request_type(const struct route *route);
 
 struct call {
 	struct admin *admin;

@@ -1,6 +1,7 @@
 #include <string.h>
 #include "about.h"
 #include "api.h"
+#include "bulk.h"
 #include "login.h"
 #include "mem.h"
 #include "routes.h"
@@ -42,6 +43,12 @@ static const struct view_key server_state_keys[] = {
 	{ "message", "message" },
 	{ 0 },
 };
+static const struct view_key server_logs_keys[] = {
+	{ "server_id", "server_id" },
+	{ "message", "message" },
+	{ 0 },
+};
+static const struct view server_logs = { .kind = VIEW_WHOLE, .keys = server_logs_keys };
 static const struct view server_state = { .kind = VIEW_WHOLE, .keys = server_state_keys };
 
 /* ---- the table ---- */
@@ -51,20 +58,37 @@ static const struct view server_state = { .kind = VIEW_WHOLE, .keys = server_sta
 #define LARGE   (1024u * 1024) /* code, schemas */
 
 /* Asks the registry one question. */
-#define ASK(method, pattern, body, question, then, status, view)                            \
-	{                                                                                   \
-		(method), (pattern), (body), 0, api_serve_question, MSG_##question, (then), \
-			(status), (view)                                                    \
+#define ASK(method_, pattern_, body_, question_, then_, status_, view_)                    \
+	{                                                                                  \
+		.method = (method_), .pattern = (pattern_), .max_body = (body_),           \
+		.serve = api_serve_question, .question = MSG_##question_, .then = (then_), \
+		.status = (status_), .view = (view_)                                       \
 	}
-#define ASK_OPEN(method, pattern, body, question, status)                                       \
-	{                                                                                       \
-		(method), (pattern), (body), ROUTE_OPEN, api_serve_question, MSG_##question, 0, \
-			(status), NULL                                                          \
+#define ASK_OPEN(method_, pattern_, body_, question_, status_)                                 \
+	{                                                                                      \
+		.method = (method_), .pattern = (pattern_), .max_body = (body_),               \
+		.flags = ROUTE_OPEN, .serve = api_serve_question, .question = MSG_##question_, \
+		.status = (status_)                                                            \
 	}
 /* Has a function of its own. */
-#define OWN(method, pattern, body, flags, serve, question)                              \
-	{                                                                               \
-		(method), (pattern), (body), (flags), (serve), (question), 0, 200, NULL \
+#define OWN(method_, pattern_, body_, flags_, serve_, question_)                             \
+	{                                                                                    \
+		.method = (method_), .pattern = (pattern_), .max_body = (body_),             \
+		.flags = (flags_), .serve = (serve_), .question = (question_), .status = 200 \
+	}
+/* Is answered here, without a question. */
+#define ANSWERS(pattern_, serve_, reply_)                                                       \
+	{                                                                                       \
+		.method = "GET", .pattern = (pattern_), .flags = ROUTE_OPEN, .serve = (serve_), \
+		.status = 200, .reply = &mcpbox__v1__##reply_##__descriptor                     \
+	}
+/* Asks one question for each of many ids. */
+#define BULK(pattern_, question_, request_)                                                      \
+	{                                                                                        \
+		.method = "POST", .pattern = (pattern_), .max_body = SMALL, .serve = bulk_serve, \
+		.question = MSG_##question_, .status = 200,                                      \
+		.request = &mcpbox__v1__##request_##__descriptor,                                \
+		.reply = &mcpbox__v1__bulk_decide_reply__descriptor                              \
 	}
 
 static const struct route routes[] = {
@@ -101,6 +125,12 @@ static const struct route routes[] = {
 	    &server_state),
 	ASK("POST", "/api/sandbox/servers/{server_id}/stop", SMALL, STOP_SERVER, 0, 200,
 	    &server_state),
+	ASK("POST", "/api/sandbox/servers/{server_id}/restart", SMALL, RESTART_SERVER, 0, 200,
+	    &server_state),
+	ASK("GET", "/api/sandbox/servers/{server_id}/status", NO_BODY, GET_SERVER_STATE, 0, 200,
+	    &server_state),
+	ASK("GET", "/api/sandbox/servers/{server_id}/logs", NO_BODY, GET_SERVER_STATE, 0, 200,
+	    &server_logs),
 	ASK("GET", "/api/servers/{server_id}/secrets", NO_BODY, LIST_SECRETS, 0, 200, NULL),
 	ASK("POST", "/api/servers/{server_id}/secrets", SMALL, ADD_SECRET, 0, 201, &secret),
 	ASK("PUT", "/api/servers/{server_id}/secrets/{key}", LARGE, SET_SECRET, 0, 200, &secret),
@@ -135,6 +165,14 @@ static const struct route routes[] = {
 	ASK("GET", "/api/logs/{log_id}", NO_BODY, GET_EXECUTION, 0, 200, NULL),
 
 	/* decisions */
+	ASK("GET", "/api/approvals/stats", NO_BODY, GET_APPROVAL_STATS, 0, 200, NULL),
+	ASK("GET", "/api/approvals/server/{server_id}/modules", NO_BODY, LIST_MODULE_REQUESTS, 0,
+	    200, NULL),
+	ASK("GET", "/api/approvals/server/{server_id}/network", NO_BODY, LIST_NETWORK_REQUESTS, 0,
+	    200, NULL),
+	BULK("/api/approvals/tools/bulk-action", DECIDE_TOOL, bulk_decide_tools_request),
+	BULK("/api/approvals/modules/bulk-action", DECIDE_MODULE, bulk_decide_request),
+	BULK("/api/approvals/network/bulk-action", DECIDE_NETWORK, bulk_decide_request),
 	ASK("GET", "/api/approvals/tools", NO_BODY, LIST_TOOL_APPROVALS, 0, 200, NULL),
 	ASK("POST", "/api/approvals/tools/{tool_id}/action", SMALL, DECIDE_TOOL, 0, 200, NULL),
 	ASK("POST", "/api/approvals/tools/{tool_id}/revoke", SMALL, REVOKE_TOOL, 0, 200, NULL),
@@ -160,8 +198,8 @@ static const struct route routes[] = {
 	ASK("PATCH", "/api/settings/security-policy", SMALL, UPDATE_SECURITY_POLICY, 0, 200, NULL),
 
 	/* about this process */
-	OWN("GET", "/api/config", NO_BODY, ROUTE_OPEN, about_serve_config, 0),
-	OWN("GET", "/health", NO_BODY, ROUTE_OPEN, about_serve_health, 0),
+	ANSWERS("/api/config", about_serve_config, app_config),
+	ANSWERS("/health", about_serve_health, health),
 	OWN("GET", "/metrics", NO_BODY, ROUTE_OPEN, about_serve_metrics, 0),
 
 	/* the web UI takes what is left */

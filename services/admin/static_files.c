@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include "about.h"
 #include "log.h"
 #include "mem.h"
 #include "routes.h"
@@ -98,11 +99,23 @@ static int serve_file(struct call *call, const char *relative)
 	return 0;
 }
 
+/* A script asks what this is; a browser, which names both or HTML alone, gets the page. */
+static bool wants_json(const struct http_request *rq)
+{
+	const char *accept = http_header(rq, "Accept");
+
+	return accept && strstr(accept, "application/json") && !strstr(accept, "text/html");
+}
+
 int static_files_serve(struct call *call, struct err *err)
 {
 	const char *path = http_path(call->rq);
 	int r = -ERR_NOT_FOUND;
 
+	if (strcmp(path, "/") == 0 && wants_json(call->rq)) {
+		about_write(&call->body);
+		return 0;
+	}
 	if (!call->admin->cfg.web_dir && strcmp(path, "/") == 0) {
 		call->content_type = "text/html; charset=utf-8";
 		buf_add_str(&call->body, built_in_page);

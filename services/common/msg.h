@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "admin.pb-c.h"
 #include "common.pb-c.h"
 #include "egress.pb-c.h"
 #include "executor.pb-c.h"
@@ -27,6 +28,8 @@
 	X(9, PAUSE, pause_request, pause_reply)                                                  \
 	X(10, RESUME, resume_request, pause_reply)                                               \
 	X(11, GET_PAUSE, get_pause_request, pause_reply)                                         \
+	X(12, RESTART_SERVER, restart_server_request, server_state_reply)                        \
+	X(13, GET_SERVER_STATE, get_server_state_request, server_state_reply)                    \
 	/* tools */                                                                              \
 	X(20, CREATE_TOOL, create_tool_request, create_tool_reply)                               \
 	X(21, UPDATE_TOOL, update_tool_request, update_tool_reply)                               \
@@ -63,6 +66,7 @@
 	X(56, GET_SERVER_MODULES, get_server_modules_request, get_server_modules_reply)          \
 	X(57, GET_MODULES, get_modules_request, modules_reply)                                   \
 	X(58, UPDATE_MODULES, update_modules_request, modules_reply)                             \
+	X(59, GET_APPROVAL_STATS, get_approval_stats_request, get_approval_stats_reply)          \
 	/* secrets, logs */                                                                      \
 	X(100, CREATE_SERVER_SECRET, create_server_secret_request, create_server_secret_reply)   \
 	X(101, LIST_SERVER_SECRETS, list_server_secrets_request, list_server_secrets_reply)      \

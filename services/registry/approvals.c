@@ -171,6 +171,18 @@ int approval_pending(struct work *w, const void *message, struct err *err)
 	return r;
 }
 
+int approval_stats(struct work *w, const void *message, struct err *err)
+{
+	PB(GetApprovalStatsReply) * reply;
+	int r = store_approval_stats(w->tx, &reply);
+
+	(void)message;
+	(void)err;
+	if (r == 0)
+		work_answer(w, &reply->base);
+	return r;
+}
+
 static const struct work_statuses tool_statuses = {
 	{ "pending_review", "draft", "approved", "rejected", "all" },
 	"pending_review, draft, approved, rejected or all"

@@ -27,6 +27,8 @@ const struct op registry_ops[] = {
 	{ MSG_SET_WARM_REUSE,         ADMIN,    RIGHT_DECIDE,   OP_CHANGE,   MOVES, "server.updated",  NULL,                    server_set_warm_reuse },
 	{ MSG_START_SERVER,           DOORS,    RIGHT_AUTHOR,   OP_CHANGE,   MOVES, "server.started",  NULL,                    server_start },
 	{ MSG_STOP_SERVER,            DOORS,    RIGHT_AUTHOR,   OP_CHANGE,   MOVES, "server.stopped",  NULL,                    server_stop },
+	{ MSG_RESTART_SERVER,         ADMIN,    RIGHT_AUTHOR,   OP_CHANGE,   MOVES, "server.started",  NULL,                    server_restart },
+	{ MSG_GET_SERVER_STATE,       ADMIN,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    server_show_state },
 	{ MSG_PAUSE,                  ADMIN,    RIGHT_DECIDE,   OP_CHANGE,   MOVES, "server.paused",   NULL,                    pause_begin },
 	{ MSG_RESUME,                 ADMIN,    RIGHT_DECIDE,   OP_CHANGE,   MOVES, "server.resumed",  NULL,                    pause_end },
 	{ MSG_GET_PAUSE,              ADMIN,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    pause_show },
@@ -53,6 +55,7 @@ const struct op registry_ops[] = {
 	{ MSG_GET_TOOL_LOGS,          DOORS,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    execution_logs },
 	{ MSG_LIST_PENDING_REQUESTS,  DOORS,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    approval_pending },
 	/* Decisions: no gateway carries them, so no LLM can make them. */
+	{ MSG_GET_APPROVAL_STATS,     ADMIN,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    approval_stats },
 	{ MSG_LIST_TOOL_APPROVALS,    ADMIN,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    approval_list },
 	{ MSG_DECIDE_TOOL,            ADMIN,    RIGHT_DECIDE,   OP_CHANGE,   MOVES, "tool.approved",   NULL,                    approval_decide },
 	{ MSG_REVOKE_TOOL,            ADMIN,    RIGHT_DECIDE,   OP_CHANGE,   MOVES, "tool.revoked",    NULL,                    approval_revoke },

@@ -171,7 +171,7 @@ int module_list(struct work *w, const void *message, struct err *err)
 	PB(ListModuleRequestsReply) reply = MCPBOX__V1__LIST_MODULE_REQUESTS_REPLY__INIT;
 	struct filter f = { .page = work_page(in->page, in->page_size, 20) };
 	int64_t total = 0;
-	int r = work_filter(&f, &work_requests, in->search, in->status, err);
+	int r = work_filter_requests(w, &f, in->server_id, in->search, in->status, err);
 
 	if (r == 0)
 		r = store_module_list(w->tx, &f, &reply.items, &reply.n_items, &total);

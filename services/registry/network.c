@@ -224,7 +224,7 @@ int network_list(struct work *w, const void *message, struct err *err)
 	PB(ListNetworkRequestsReply) reply = MCPBOX__V1__LIST_NETWORK_REQUESTS_REPLY__INIT;
 	struct filter f = { .page = work_page(in->page, in->page_size, 20) };
 	int64_t total = 0;
-	int r = work_filter(&f, &work_requests, in->search, in->status, err);
+	int r = work_filter_requests(w, &f, in->server_id, in->search, in->status, err);
 
 	if (r == 0)
 		r = store_network_list(w->tx, &f, &reply.items, &reply.n_items, &total);

@@ -7,13 +7,13 @@
 #include "work.h"
 
 op_run server_create, server_list, server_get, server_update, server_delete, server_start,
-	server_stop, server_set_warm_reuse;
+	server_stop, server_restart, server_show_state, server_set_warm_reuse;
 op_run pause_begin, pause_end, pause_show;
 op_run tool_create, tool_update, tool_get, tool_delete, tool_list, tool_validate, tool_prepare_test;
 op_run tool_inspect_create, tool_inspect_update, tool_inspect_validate; /* `before` */
 op_run version_list, version_get, version_compare, version_rollback;
-op_run approval_request_publish, approval_status, approval_pending, approval_list, approval_decide,
-	approval_revoke;
+op_run approval_request_publish, approval_status, approval_pending, approval_stats, approval_list,
+	approval_decide, approval_revoke;
 op_run network_request, network_list, network_decide, network_revoke, network_allow, network_remove,
 	network_delete;
 op_run module_request, module_show, module_list, module_decide, module_revoke, module_delete,

@@ -262,8 +262,6 @@ static void answer_state(struct work *w, const PB(Server) * s, int64_t published
 
 static int may_start(const PB(Server) * s, int64_t published, struct err *err)
 {
-	if (strcmp(s->status, "running") == 0)
-		return err_set(err, ERR_STATE, "server '%s' is already running", s->name);
 	if (s->paused)
 		return err_set_field(err, ERR_STATE, NULL, "an administrator resumes it",
 				     "server '%s' is paused", s->name);
@@ -279,18 +277,17 @@ static int may_start(const PB(Server) * s, int64_t published, struct err *err)
 	return 0;
 }
 
-int server_start(struct work *w, const void *message, struct err *err)
+static bool is_running(const PB(Server) * s)
 {
-	const PB(StartServerRequest) *in = message;
-	int64_t published = 0;
-	PB(Server) * s;
-	int r = server_load(w, in->server_id, true, &s, err);
+	return strcmp(s->status, "running") == 0;
+}
 
-	if (r == 0)
-		r = work_check_revision(err, in->revision_opt_case, in->revision, s->revision,
-					&s->base);
-	if (r == 0)
-		r = store_server_published(w->tx, s->id, &published);
+/* With the tools that are approved and enabled, and no others. */
+static int run_server(struct work *w, PB(Server) * s, struct err *err)
+{
+	int64_t published = 0;
+	int r = store_server_published(w->tx, s->id, &published);
+
 	if (r == 0)
 		r = may_start(s, published, err);
 	if (r == 0)
@@ -308,6 +305,55 @@ int server_start(struct work *w, const void *message, struct err *err)
 	return 0;
 }
 
+int server_start(struct work *w, const void *message, struct err *err)
+{
+	const PB(StartServerRequest) *in = message;
+	PB(Server) * s;
+	int r = server_load(w, in->server_id, true, &s, err);
+
+	if (r == 0)
+		r = work_check_revision(err, in->revision_opt_case, in->revision, s->revision,
+					&s->base);
+	if (r == 0 && is_running(s))
+		r = err_set(err, ERR_EXISTS, "server '%s' is already running", s->name);
+	return r == 0 ? run_server(w, s, err) : r;
+}
+
+int server_restart(struct work *w, const void *message, struct err *err)
+{
+	const PB(RestartServerRequest) *in = message;
+	PB(Server) * s;
+	int r = server_load(w, in->server_id, true, &s, err);
+
+	if (r == 0)
+		r = work_check_revision(err, in->revision_opt_case, in->revision, s->revision,
+					&s->base);
+	/* Calls that run hold permits of before; they end. */
+	if (r == 0)
+		r = store_permits_revoke(w->tx, s->id, NULL);
+	return r == 0 ? run_server(w, s, err) : r;
+}
+
+int server_show_state(struct work *w, const void *message, struct err *err)
+{
+	const PB(GetServerStateRequest) *in = message;
+	int64_t published = 0;
+	PB(Server) * s;
+	int r = server_load(w, in->server_id, false, &s, err);
+
+	if (r == 0 && is_running(s) && !s->paused)
+		r = store_server_published(w->tx, s->id, &published);
+	if (r != 0)
+		return r;
+	answer_state(
+		w, s, published,
+		work_say(w,
+			 "Server '%s': %s%s, %" PRId64 " tools can be called. Its calls are in "
+			 "GET /api/servers/%s/execution-logs.",
+			 s->name, s->status, s->paused ? " and paused" : "", published, s->id));
+	return 0;
+}
+
 int server_stop(struct work *w, const void *message, struct err *err)
 {
 	const PB(StopServerRequest) *in = message;
@@ -317,7 +363,7 @@ int server_stop(struct work *w, const void *message, struct err *err)
 	if (r == 0)
 		r = work_check_revision(err, in->revision_opt_case, in->revision, s->revision,
 					&s->base);
-	if (r == 0 && strcmp(s->status, "running") != 0)
+	if (r == 0 && !is_running(s))
 		r = err_set(err, ERR_STATE, "server '%s' is not running (status %s)", s->name,
 			    s->status);
 	if (r == 0)

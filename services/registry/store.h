@@ -151,9 +151,11 @@ int store_decisions_undo(struct store_tx *tx, const char *tool_id) BOX_MUST_CHEC
 
 struct filter {
 	struct page page;
-	struct bytes search; /* empty: all */
-	const char *status;  /* "all" or a status */
+	struct bytes search;   /* empty: all */
+	const char *status;    /* "all" or a status */
+	const char *server_id; /* of hosts and modules; NULL: of all servers */
 };
+int store_approval_stats(struct store_tx *tx, PB(GetApprovalStatsReply) * *ret) BOX_MUST_CHECK;
 int store_approval_list(struct store_tx *tx, const struct filter *f, PB(ToolApproval) * **ret,
 			size_t *ret_count, int64_t *ret_total) BOX_MUST_CHECK;
 /* At most 50 of each; totals are complete. */

@@ -650,3 +650,20 @@ int pg_texts(struct store_tx *tx, char ***ret, size_t *ret_count, const char *sq
 	PQclear(result);
 	return 0;
 }
+
+int pg_list_rows(struct store_tx *tx, const struct pg_list *list, const struct filter *f,
+		 void ***ret, size_t *ret_count, int64_t *ret_total)
+{
+	const struct param params[] = {
+		P_TEXT(arena_dup(store_arena(tx), f->search.data, f->search.len)),
+		P_TEXT(f->status),
+		P_TEXT(f->server_id),
+		P_INT(f->page.size),
+		P_INT((int64_t)(f->page.number - 1) * f->page.size),
+	};
+	int r = pg_number(tx, ret_total, list->count, params, 3);
+
+	return r == 0 ? pg_rows(tx, list->type, ret, ret_count, list->page, params,
+				ARRAY_LEN(params))
+		      : r;
+}

@@ -56,13 +56,19 @@ struct param {
 /* In SQL: a parameter of ms since 1970 as timestamptz. */
 #define SQL_MS(param) "('epoch'::timestamptz + (" param ")::bigint * interval '1 millisecond')"
 
-/* Search is a plain substring, whatever signs it holds; parameter 1 is pg_search_text(). */
+/* Search is a plain substring, whatever signs it holds. */
+#define SQL_OF_SERVER(column)  "($3::uuid IS NULL OR " column " = $3)"
 #define SQL_FOUND(column)      "position(lower($1) IN lower(" column ")) > 0"
 #define SQL_BYTES_TEXT(column) "convert_from(coalesce(" column ", ''), 'UTF8')"
-static inline const char *pg_search_text(struct store_tx *tx, const struct filter *f)
-{
-	return arena_dup(store_arena(tx), f->search.data, f->search.len);
-}
+
+/* A page of a filtered list and how many there are in all.  Parameters of both statements: 1 search text, 2 status,
+ * 3 server or NULL; of `page` also 4 rows, 5 offset. */
+struct pg_list {
+	const ProtobufCMessageDescriptor *type;
+	const char *count, *page;
+};
+int pg_list_rows(struct store_tx *tx, const struct pg_list *list, const struct filter *f,
+		 void ***ret, size_t *ret_count, int64_t *ret_total);
 
 /* Number of rows touched, or a negative code. */
 int64_t pg_run(struct store_tx *tx, const char *sql, const struct param *params, size_t count);

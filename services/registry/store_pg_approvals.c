@@ -34,21 +34,34 @@ int store_decisions_undo(struct store_tx *tx, const char *tool_id)
 #define SQL_APPROVALS                                                                 \
 	" FROM tools t JOIN servers s ON s.id = t.server_id"                          \
 	" JOIN tool_versions v ON v.tool_id = t.id AND v.version = t.current_version" \
-	" WHERE ($2 = 'all' OR t.approval_status = $2) AND ($1 = ''"                  \
-	" OR " SQL_FOUND("t.name") " OR " SQL_FOUND("s.name") " OR " SQL_FOUND(       \
-		SQL_BYTES_TEXT("v.description")) ")"
+	" WHERE ($2 = 'all' OR t.approval_status = $2) AND " SQL_OF_SERVER(           \
+		"t.server_id") " AND ($1 = '' OR " SQL_FOUND("t.name") " OR " SQL_FOUND("s.name") " OR " SQL_FOUND(SQL_BYTES_TEXT("v.description")) ")"
+
+int store_approval_stats(struct store_tx *tx, PB(GetApprovalStatsReply) * *ret)
+{
+	return pg_row(
+		tx, MSGS(get_approval_stats_reply), (void **)ret,
+		"SELECT * FROM (SELECT"
+		" count(*) FILTER (WHERE approval_status = 'pending_review') AS pending_tools,"
+		" count(*) FILTER (WHERE approval_status = 'approved') AS approved_tools,"
+		" count(*) FILTER (WHERE approval_status = 'approved'"
+		"  AND approved_at > now() - interval '7 days') AS recently_approved FROM tools) t,"
+		" (SELECT count(*) FILTER (WHERE status = 'pending') AS pending_module_requests,"
+		" count(*) FILTER (WHERE status = 'approved') AS approved_module_requests"
+		" FROM module_requests) m,"
+		" (SELECT count(*) FILTER (WHERE status = 'pending') AS pending_network_requests,"
+		" count(*) FILTER (WHERE status = 'approved') AS approved_network_requests"
+		" FROM network_requests) n,"
+		" (SELECT count(DISTINCT tool_id) AS recently_rejected FROM tool_decisions"
+		" WHERE decision = 'reject' AND created_at > now() - interval '7 days') d",
+		NULL, 0);
+}
 
 int store_approval_list(struct store_tx *tx, const struct filter *f, PB(ToolApproval) * **ret,
 			size_t *ret_count, int64_t *ret_total)
 {
-	const char *search = pg_search_text(tx, f);
-	int r = pg_number(tx, ret_total, "SELECT count(*)" SQL_APPROVALS,
-			  PARAMS(P_TEXT(search), P_TEXT(f->status)));
-
-	if (r != 0)
-		return r;
-	return pg_all(
-		tx, MSGS(tool_approval), ret, ret_count,
+	static const struct pg_list list = {
+		MSGS(tool_approval), "SELECT count(*)" SQL_APPROVALS,
 		"SELECT t.id, t.server_id, s.name AS server_name, t.name, v.description, "
 		"v.python_code,"
 		" t.created_by, t.publish_notes, t.approval_status,"
@@ -61,9 +74,10 @@ int store_approval_list(struct store_tx *tx, const struct filter *f, PB(ToolAppr
 		"   || CASE WHEN n.private_requested THEN '+private' ELSE '' END)"
 		"  FROM network_requests n WHERE n.tool_id = t.id AND n.status <> 'rejected')"
 		" AS requested_hosts" SQL_APPROVALS
-		" ORDER BY t.approval_requested_at DESC NULLS LAST, t.id DESC LIMIT $3 OFFSET $4",
-		P_TEXT(search), P_TEXT(f->status), P_INT(f->page.size),
-		P_INT((int64_t)(f->page.number - 1) * f->page.size));
+		" ORDER BY t.approval_requested_at DESC NULLS LAST, t.id DESC LIMIT $4 OFFSET $5"
+	};
+
+	return pg_list_rows(tx, &list, f, (void ***)ret, ret_count, ret_total);
 }
 
 static int pending_totals(struct store_tx *tx, PB(PendingSummary) * *ret)
@@ -159,25 +173,21 @@ int store_network_same(struct store_tx *tx, const char *server_id, const char *h
 		      P_TEXT(server_id), P_TEXT(host), P_INT(port));
 }
 
-#define SQL_NETWORK_FILTER                                  \
-	SQL_NETWORK_FROM                                    \
-	" WHERE ($2 = 'all' OR n.status = $2) AND ($1 = ''" \
-	" OR " SQL_FOUND("n.host") " OR " SQL_FOUND(SQL_BYTES_TEXT("n.justification")) ")"
+#define SQL_NETWORK_FILTER                                         \
+	SQL_NETWORK_FROM                                           \
+	" WHERE ($2 = 'all' OR n.status = $2) AND " SQL_OF_SERVER( \
+		"n.server_id") " AND ($1 = '' OR " SQL_FOUND("n.host") " OR " SQL_FOUND(SQL_BYTES_TEXT("n.justification")) ")"
 
 int store_network_list(struct store_tx *tx, const struct filter *f, PB(NetworkRequest) * **ret,
 		       size_t *ret_count, int64_t *ret_total)
 {
-	const char *search = pg_search_text(tx, f);
-	int r = pg_number(tx, ret_total, "SELECT count(*)" SQL_NETWORK_FILTER,
-			  PARAMS(P_TEXT(search), P_TEXT(f->status)));
+	static const struct pg_list list = {
+		MSGS(network_request), "SELECT count(*)" SQL_NETWORK_FILTER,
+		SQL_NETWORK_COLUMNS SQL_NETWORK_FILTER
+		" ORDER BY n.created_at DESC, n.id DESC LIMIT $4 OFFSET $5"
+	};
 
-	if (r != 0)
-		return r;
-	return pg_all(tx, MSGS(network_request), ret, ret_count,
-		      SQL_NETWORK_COLUMNS SQL_NETWORK_FILTER
-		      " ORDER BY n.created_at DESC, n.id DESC LIMIT $3 OFFSET $4",
-		      P_TEXT(search), P_TEXT(f->status), P_INT(f->page.size),
-		      P_INT((int64_t)(f->page.number - 1) * f->page.size));
+	return pg_list_rows(tx, &list, f, (void ***)ret, ret_count, ret_total);
 }
 
 int store_network_save(struct store_tx *tx, const PB(NetworkRequest) * n)

@@ -49,25 +49,20 @@ int store_module_own(struct store_tx *tx, PB(ModuleRequest) * **ret, size_t *ret
 		       NULL, 0);
 }
 
-#define SQL_FILTER                                          \
-	SQL_FROM                                            \
-	" WHERE ($2 = 'all' OR m.status = $2) AND ($1 = ''" \
-	" OR " SQL_FOUND("m.module_name") " OR " SQL_FOUND(SQL_BYTES_TEXT("m.justification")) ")"
+#define SQL_FILTER                                                 \
+	SQL_FROM                                                   \
+	" WHERE ($2 = 'all' OR m.status = $2) AND " SQL_OF_SERVER( \
+		"m.server_id") " AND ($1 = '' OR " SQL_FOUND("m.module_name") " OR " SQL_FOUND(SQL_BYTES_TEXT("m.justification")) ")"
 
 int store_module_list(struct store_tx *tx, const struct filter *f, PB(ModuleRequest) * **ret,
 		      size_t *ret_count, int64_t *ret_total)
 {
-	const char *search = pg_search_text(tx, f);
-	int r = pg_number(tx, ret_total, "SELECT count(*)" SQL_FILTER,
-			  PARAMS(P_TEXT(search), P_TEXT(f->status)));
+	static const struct pg_list list = {
+		MSGS(module_request), "SELECT count(*)" SQL_FILTER,
+		SQL_COLUMNS SQL_FILTER " ORDER BY m.created_at DESC, m.id DESC LIMIT $4 OFFSET $5"
+	};
 
-	if (r != 0)
-		return r;
-	return pg_all(tx, MSGS(module_request), ret, ret_count,
-		      SQL_COLUMNS SQL_FILTER
-		      " ORDER BY m.created_at DESC, m.id DESC LIMIT $3 OFFSET $4",
-		      P_TEXT(search), P_TEXT(f->status), P_INT(f->page.size),
-		      P_INT((int64_t)(f->page.number - 1) * f->page.size));
+	return pg_list_rows(tx, &list, f, (void ***)ret, ret_count, ret_total);
 }
 
 int store_module_save(struct store_tx *tx, const PB(ModuleRequest) * m)

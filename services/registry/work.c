@@ -623,9 +623,6 @@ uint32_t work_pages(int64_t total, struct page page)
 	return (uint32_t)((total + page.size - 1) / page.size);
 }
 
-const struct work_statuses work_requests = { { "pending", "approved", "rejected", "all" },
-					     "pending, approved, rejected or all" };
-
 static bool is_status(const struct work_statuses *statuses, const char *status)
 {
 	for (const char *const *name = statuses->names; *name; name++)
@@ -643,6 +640,28 @@ int work_filter(struct filter *f, const struct work_statuses *statuses, Protobuf
 		return err_set_field(err, ERR_INVALID, "status", statuses->text,
 				     "there is no status '%s'", status);
 	return check_text("search", search, 255, err);
+}
+
+int work_filter_requests(struct work *w, struct filter *f, const char *server_id,
+			 ProtobufCBinaryData search, const char *status, struct err *err)
+{
+	static const char text[] = "pending, approved, rejected or all";
+	static const struct work_statuses waiting = { { "pending", "approved", "rejected", "all" },
+						      text };
+	static const struct work_statuses in_force = { { "approved", "pending", "rejected", "all" },
+						       text };
+	PB(Server) * server;
+	int r;
+
+	if (!server_id[0])
+		return work_filter(f, &waiting, search, status, err);
+	r = work_check_id(err, "server_id", server_id);
+	if (r == 0)
+		r = store_server_get(w->tx, server_id, false, &server);
+	if (r < 0)
+		return work_missing(err, r, "server", server_id);
+	f->server_id = server_id;
+	return work_filter(f, &in_force, search, status, err);
 }
 
 struct bytes work_bytes(ProtobufCBinaryData b)

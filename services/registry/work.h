@@ -118,10 +118,14 @@ struct work_statuses {
 	const char *names[6]; /* ends with NULL */
 	const char *text;     /* for people */
 };
-extern const struct work_statuses work_requests; /* of hosts and modules */
 /* Sets search and status, borrowed from the message, when they can be. */
 int work_filter(struct filter *f, const struct work_statuses *statuses, ProtobufCBinaryData search,
 		const char *status, struct err *err) BOX_MUST_CHECK;
+/* As work_filter, for hosts and modules: those that wait, or (server_id not empty) those of a server that are in
+ * force. */
+int work_filter_requests(struct work *w, struct filter *f, const char *server_id,
+			 ProtobufCBinaryData search, const char *status,
+			 struct err *err) BOX_MUST_CHECK;
 struct bytes work_bytes(ProtobufCBinaryData b);
 /* Text of a bytes field, in the arena. */
 const char *work_text(struct work *w, ProtobufCBinaryData b);

@@ -21,8 +21,7 @@ static void each_brace(const char *pattern, void (*fn)(const struct route *, con
 
 static void must_be_field(const struct route *route, const char *name)
 {
-	if (!protobuf_c_message_descriptor_get_field_by_name(msg_row(route->question)->request,
-							     name))
+	if (!protobuf_c_message_descriptor_get_field_by_name(api_request_type(route), name))
 		fail_msg("%s: the question has no field %s", route->pattern, name);
 }
 
