@@ -196,6 +196,9 @@ static const struct route routes[] = {
 	ASK("PATCH", "/api/settings/modules", SMALL, UPDATE_MODULES, 0, 200, NULL),
 	ASK("GET", "/api/settings/security-policy", NO_BODY, GET_SECURITY_POLICY, 0, 200, NULL),
 	ASK("PATCH", "/api/settings/security-policy", SMALL, UPDATE_SECURITY_POLICY, 0, 200, NULL),
+	ASK("PATCH", "/api/settings/security-profile", SMALL, APPLY_SECURITY_PROFILE, 0, 200, NULL),
+	ASK("POST", "/api/settings/onboarding-complete", SMALL, COMPLETE_ONBOARDING, 0, 200, NULL),
+	ASK("GET", "/api/settings", NO_BODY, LIST_SETTINGS, 0, 200, NULL),
 
 	/* about this process */
 	ANSWERS("/api/config", about_serve_config, app_config),

@@ -98,6 +98,10 @@
 	X(76, LIST_TOKENS, list_tokens_request, list_tokens_reply)                               \
 	X(77, CREATE_TOKEN, create_token_request, create_token_reply)                            \
 	X(78, DELETE_TOKEN, delete_token_request, success_reply)                                 \
+	X(83, APPLY_SECURITY_PROFILE, apply_security_profile_request,                            \
+	  apply_security_profile_reply)                                                          \
+	X(84, LIST_SETTINGS, list_settings_request, list_settings_reply)                         \
+	X(85, COMPLETE_ONBOARDING, complete_onboarding_request, complete_onboarding_reply)       \
 	/* audit */                                                                              \
 	X(80, LIST_AUDIT, list_audit_request, list_audit_reply)                                  \
 	X(81, VERIFY_AUDIT, verify_audit_request, verify_audit_reply)                            \

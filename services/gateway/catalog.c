@@ -25,6 +25,7 @@ struct catalog {
 	uint8_t epoch[64];
 	size_t epoch_len;
 	uint64_t state_seq;
+	uint32_t rate_limit_rpm;
 	bool is_loaded;
 	struct server *servers;
 	size_t server_count;
@@ -488,6 +489,16 @@ const void *catalog_epoch(const struct catalog *c, size_t *ret_len)
 bool catalog_has_epoch(const struct catalog *c, const void *epoch, size_t len)
 {
 	return c->epoch_len == len && memcmp(c->epoch, epoch, len) == 0;
+}
+
+void catalog_set_rate_limit(struct catalog *c, uint32_t rpm)
+{
+	c->rate_limit_rpm = rpm;
+}
+
+uint32_t catalog_rate_limit(const struct catalog *c)
+{
+	return c->rate_limit_rpm;
 }
 
 bool catalog_is_loaded(const struct catalog *c)

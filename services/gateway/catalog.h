@@ -78,6 +78,9 @@ void catalog_seal(struct catalog *c); /* drops tools of stopped servers, sorts, 
 uint64_t catalog_state_seq(const struct catalog *c);
 const void *catalog_epoch(const struct catalog *c, size_t *ret_len);
 bool catalog_has_epoch(const struct catalog *c, const void *epoch, size_t len);
+/* Requests per caller and minute that an administrator has set; 0: none were. */
+void catalog_set_rate_limit(struct catalog *c, uint32_t rpm);
+uint32_t catalog_rate_limit(const struct catalog *c);
 bool catalog_is_loaded(
 	const struct catalog *c); /* false: the empty one before the first snapshot */
 size_t catalog_tool_count(const struct catalog *c);

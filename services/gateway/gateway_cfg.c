@@ -17,7 +17,7 @@ static const struct cfg_row rows[] = {
 	ROW("MCPBOX_SPOOL_DIR",       CFG_STRING, spool_dir,      NULL,             1, 4095,   CFG_REQUIRED | CFG_INTERNAL, "where call records wait for the registry"),
 	ROW("MCPBOX_AUDIT_SYNC_MS",   CFG_MS,     audit_sync_ms,  "50",             0, 10000,  0, "longest time a call record waits for fdatasync; 0: before each answer"),
 	ROW("MCPBOX_STALE_MAX",       CFG_MS,     stale_max_ms,   "300s",           0, 86400000, 0, "how long published tools run without a registry; 0: stop at once"),
-	ROW("MCPBOX_RATE_LIMIT_RPM",  CFG_UINT,   rate_limit_rpm, "0",              0, 1000000, 0, "MCP requests per caller and minute; 0: no limit"),
+	ROW("MCPBOX_RATE_LIMIT_RPM",  CFG_UINT,   rate_limit_rpm, "0",              0, 1000000, 0, "MCP requests per caller and minute; 0: what the policy mcp_rate_limit_rpm was set to, no limit until then"),
 	ROW("MCPBOX_ALLOWED_HOSTS",   CFG_STRING, allowed_hosts,  NULL,             0, 4095,   0, "host names beside the loopback ones under which the MCP port may be addressed, comma-separated"),
 	ROW("MCPBOX_CORS_ORIGINS",    CFG_STRING, cors_origins,   NULL,             0, 4095,   0, "origins of browser pages that may use the MCP port, comma-separated"),
 	ROW("MCPBOX_GATEWAY_THREADS", CFG_UINT,   threads,        "512",            32, 16384, 0, "connections of MCP clients at once; half of them may be streams"),

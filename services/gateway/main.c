@@ -22,6 +22,9 @@ static void on_map(void *arg, const struct catalog *c)
 	struct gateway *gw = arg;
 
 	listeners_changed(gw->listeners, c);
+	/* The operator's own setting stands above the policy. */
+	if (gw->cfg.rate_limit_rpm == 0)
+		ratelimit_set(gw->ratelimit, catalog_rate_limit(c));
 }
 
 static void fill_lease(void *arg, PB(Instance) * instance)

@@ -11,8 +11,8 @@ struct bucket {
 	double tokens;
 };
 struct ratelimit {
+	pthread_mutex_t lock; /* guards all below */
 	uint32_t rpm;
-	pthread_mutex_t lock; /* guards the buckets */
 	struct bucket buckets[RATELIMIT_KEYS];
 };
 
@@ -51,24 +51,36 @@ static struct bucket *bucket_of(struct ratelimit *r, const char *key, uint64_t n
 	return oldest;
 }
 
-uint32_t ratelimit_take(struct ratelimit *r, const char *key, uint64_t now_ms)
+void ratelimit_set(struct ratelimit *r, uint32_t rpm)
+{
+	(void)pthread_mutex_lock(&r->lock);
+	r->rpm = rpm;
+	(void)pthread_mutex_unlock(&r->lock);
+}
+
+/* Under the lock. */
+static uint32_t take(struct ratelimit *r, const char *key, uint64_t now_ms)
 {
 	double per_ms = r->rpm / 60000.0;
-	uint32_t wait_s = 0;
-	struct bucket *b;
+	struct bucket *b = bucket_of(r, key, now_ms);
 
-	if (r->rpm == 0)
-		return 0;
-	(void)pthread_mutex_lock(&r->lock);
-	b = bucket_of(r, key, now_ms);
 	b->tokens += (double)(now_ms - b->used_ms) * per_ms;
 	if (b->tokens > r->rpm)
 		b->tokens = r->rpm;
 	b->used_ms = now_ms;
-	if (b->tokens >= 1)
-		b->tokens -= 1;
-	else
-		wait_s = 1 + (uint32_t)((1 - b->tokens) / per_ms / 1000);
+	if (b->tokens < 1)
+		return 1 + (uint32_t)((1 - b->tokens) / per_ms / 1000);
+	b->tokens -= 1;
+	return 0;
+}
+
+uint32_t ratelimit_take(struct ratelimit *r, const char *key, uint64_t now_ms)
+{
+	uint32_t wait_s = 0;
+
+	(void)pthread_mutex_lock(&r->lock);
+	if (r->rpm > 0)
+		wait_s = take(r, key, now_ms);
 	(void)pthread_mutex_unlock(&r->lock);
 	return wait_s;
 }

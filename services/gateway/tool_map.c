@@ -83,8 +83,10 @@ static int fetch_page(struct tool_map *m, struct catalog **c, PB(GetToolMapReque
 	*ret_restart = reply->restart;
 	if (reply->restart)
 		return 0;
-	if (!*c)
+	if (!*c) {
 		*c = catalog_new(reply->epoch.data, reply->epoch.len, reply->state_seq);
+		catalog_set_rate_limit(*c, reply->rate_limit_rpm);
+	}
 	for (size_t i = 0; i < reply->n_servers; i++)
 		catalog_add_server(*c, reply->servers[i]);
 	for (size_t i = 0; i < reply->n_tools; i++) {

@@ -99,6 +99,9 @@ const struct op registry_ops[] = {
 	{ MSG_DELETE_TOKEN,           ADMIN,    RIGHT_SELF,     OP_CHANGE,   STAYS, "token.deleted",   NULL,                    token_delete },
 	{ MSG_GET_SECURITY_POLICY,    ADMIN,    RIGHT_READ,     OP_READ,     STAYS, NULL,              NULL,                    policy_get },
 	{ MSG_UPDATE_SECURITY_POLICY, ADMIN,    RIGHT_SETTINGS, OP_CHANGE,   MOVES, "settings.changed", NULL,                   policy_update },
+	{ MSG_APPLY_SECURITY_PROFILE, ADMIN,    RIGHT_SETTINGS, OP_CHANGE,   MOVES, "settings.changed", NULL,                   policy_apply_profile },
+	{ MSG_LIST_SETTINGS,          ADMIN,    RIGHT_READ,     OP_READ,     STAYS, NULL,              NULL,                    setting_list },
+	{ MSG_COMPLETE_ONBOARDING,    ADMIN,    RIGHT_SETTINGS, OP_CHANGE,   STAYS, "settings.changed", NULL,                   setting_complete_onboarding },
 
 	{ MSG_LIST_AUDIT,             ADMIN | FROM(ROLE_OPS), RIGHT_AUDIT, OP_SNAPSHOT, STAYS, NULL,   NULL,                    audit_list },
 	{ MSG_VERIFY_AUDIT,           ADMIN | FROM(ROLE_OPS), RIGHT_AUDIT, OP_MEMORY, STAYS, NULL,     NULL,                    audit_verify },

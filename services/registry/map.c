@@ -91,6 +91,8 @@ static int fill_first(struct work *w, PB(GetToolMapReply) * reply)
 		r = store_policy_get(w->tx, false, policy);
 	reply->policy = policy;
 	reply->n_policy = r == 0;
+	if (r == 0 && policy[0]->mcp_rate_limit_is_set)
+		reply->rate_limit_rpm = policy[0]->mcp_rate_limit_rpm;
 	return r;
 }
 
@@ -108,6 +110,7 @@ static void start_again(PB(GetToolMapReply) * reply)
 	reply->n_tools = 0;
 	reply->n_servers = 0;
 	reply->n_policy = 0;
+	reply->rate_limit_rpm = 0;
 	reply->next_cursor = (char *)protobuf_c_empty_string;
 }
 

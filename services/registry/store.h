@@ -277,6 +277,9 @@ int store_login_wait(struct store_tx *tx, const char *subject, uint32_t limit, u
 		     int64_t *ret) BOX_MUST_CHECK;
 
 int store_setting_get(struct store_tx *tx, const char *key, char **ret) BOX_MUST_CHECK;
+int store_setting_put(struct store_tx *tx, const char *key, const char *value) BOX_MUST_CHECK;
+/* Those of the table `settings` and the policy, by key; no encrypted value. */
+int store_setting_list(struct store_tx *tx, PB(Setting) * **ret, size_t *ret_count) BOX_MUST_CHECK;
 int store_policy_get(struct store_tx *tx, bool lock, PB(SecurityPolicy) * *ret) BOX_MUST_CHECK;
 int store_policy_save(struct store_tx *tx, const PB(SecurityPolicy) * policy) BOX_MUST_CHECK;
 

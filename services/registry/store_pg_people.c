@@ -288,11 +288,32 @@ int store_setting_get(struct store_tx *tx, const char *key, char **ret)
 	return r;
 }
 
+int store_setting_put(struct store_tx *tx, const char *key, const char *value)
+{
+	return pg_touched(pg_exec(tx,
+				  "INSERT INTO settings (key, value) VALUES ($1, $2)"
+				  " ON CONFLICT (key) DO UPDATE SET value = excluded.value,"
+				  " updated_at = now()",
+				  P_TEXT(key), P_TEXT(value)));
+}
+
+int store_setting_list(struct store_tx *tx, PB(Setting) * **ret, size_t *ret_count)
+{
+	return pg_rows(tx, MSGS(setting), (void ***)ret, ret_count,
+		       "SELECT key AS id, key, CASE WHEN encrypted THEN '********' ELSE value END"
+		       " AS value, encrypted, updated_at AS updated_at_unix_ms FROM settings"
+		       " UNION ALL SELECT p.key, p.key, p.value, false, s.updated_at"
+		       " FROM security_policy s, jsonb_each_text(to_jsonb(s) - 'only_one'"
+		       " - 'revision' - 'updated_at' - 'mcp_rate_limit_is_set') p"
+		       " ORDER BY 2",
+		       NULL, 0);
+}
+
 #define SQL_POLICY                                                                               \
 	"SELECT remote_tool_editing, tool_approval_mode, network_access_policy, "                \
 	"module_approval_mode,"                                                                  \
 	" redact_secrets_in_output, log_retention_days, mcp_rate_limit_rpm, approvals_required," \
-	" revision FROM security_policy"
+	" execution_log_keep, mcp_rate_limit_is_set, revision FROM security_policy"
 
 int store_policy_get(struct store_tx *tx, bool lock, PB(SecurityPolicy) * *ret)
 {
@@ -308,9 +329,11 @@ int store_policy_save(struct store_tx *tx, const PB(SecurityPolicy) * p)
 		" network_access_policy = $3, module_approval_mode = $4, redact_secrets_in_output "
 		"= $5,"
 		" log_retention_days = $6, mcp_rate_limit_rpm = $7, approvals_required = $8,"
+		" execution_log_keep = $9, mcp_rate_limit_is_set = $10,"
 		" revision = revision + 1, updated_at = now()",
 		P_TEXT(p->remote_tool_editing), P_TEXT(p->tool_approval_mode),
 		P_TEXT(p->network_access_policy), P_TEXT(p->module_approval_mode),
 		P_TEXT(p->redact_secrets_in_output), P_INT(p->log_retention_days),
-		P_INT(p->mcp_rate_limit_rpm), P_INT(p->approvals_required)));
+		P_INT(p->mcp_rate_limit_rpm), P_INT(p->approvals_required),
+		P_INT(p->execution_log_keep), P_BOOL(p->mcp_rate_limit_is_set)));
 }

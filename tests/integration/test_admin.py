@@ -92,6 +92,20 @@ def test_an_api_token_is_a_token_and_no_session(admin, registry):
     assert (asked["kind"], asked["secret"]) == (3, "mcpbox.abc")
 
 
+@pytest.mark.parametrize("method, path, body, question, request_", [
+    ("GET", "/api/settings", None, "LIST_SETTINGS", {}),
+    ("PATCH", "/api/settings/security-profile", {"profile": "strict"}, "APPLY_SECURITY_PROFILE", {"profile": "strict"}),
+    ("PATCH", "/api/settings/security-policy", {"execution_log_keep": 50}, "UPDATE_SECURITY_POLICY",
+     {"execution_log_keep": 50}),
+    ("POST", "/api/settings/onboarding-complete", {}, "COMPLETE_ONBOARDING", {}),
+])
+def test_settings_and_logs_are_the_registrys_questions(admin, registry, method, path, body, question, request_):
+    status, _, _ = admin.ask(method, path, body)
+    asked = registry.asked()
+    given = {k: v for k, v in asked["request"].items() if v not in (None, "", 0, False, [])}
+    assert (status, asked["msg"], given) == (200, question, request_)
+
+
 def test_path_wins_over_body(admin, registry):
     admin.ask("POST", "/api/approvals/tools/t1/action", {"tool_id": "t2", "action": "approve"})
     assert registry.asked()["request"]["tool_id"] == "t1"

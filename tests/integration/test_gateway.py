@@ -944,6 +944,18 @@ def test_rate_limit(own):
     assert int(own.http("POST", "/mcp", "{}")[2]["Retry-After"]) >= 1
 
 
+def test_a_rate_limit_that_was_set_reaches_the_running_gateway(own):
+    def asked():
+        return own.http("POST", "/mcp", "{}", {"Content-Type": "application/json"})[0]
+    own.until(lambda: own.health()["tools"] > 0)
+    assert [asked() for _ in range(30)] == [400] * 30, "no limit until one is set"
+    tools = own.health()["tools"]
+    own.registry.tell({"map": {"tools": TOOLS[:1], "servers": SERVERS, "rate_limit_rpm": 10}})
+    own.until(lambda: own.health()["tools"] != tools)
+    statuses = [asked() for _ in range(12)]
+    assert statuses[:10] == [400] * 10 and 429 in statuses[10:]
+
+
 # ---- health and metrics --------------------------------------------------------------------------
 
 def test_health_and_metrics(shared):

@@ -327,8 +327,90 @@ def test_two_approvals_come_from_two_people(staffed):
     assert refused.value.code == "denied", "a reviewer sets no policies"
 
 
+PROFILES = {  # remote_tool_editing, tool_approval_mode, network_access_policy, module_approval_mode
+    "strict": ("disabled", "require_approval", "require_approval", "require_approval"),
+    "balanced": ("disabled", "auto_approve", "require_approval", "auto_approve"),
+    "permissive": ("enabled", "auto_approve", "allow_all_public", "auto_approve"),
+}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_profile_sets_what_is_reviewed_and_leaves_the_numbers(staffed, profile):
+    r = staffed
+    for other in set(PROFILES) - {profile}:
+        r.admin("APPLY_SECURITY_PROFILE", profile=other)
+    r.admin("UPDATE_SECURITY_POLICY", log_retention_days=365, approvals_required=2, redact_secrets_in_output="disabled")
+    reply = r.admin("APPLY_SECURITY_PROFILE", profile=profile)
+    keys = ("remote_tool_editing", "tool_approval_mode", "network_access_policy", "module_approval_mode")
+    assert reply["applied_settings"] == {**dict(zip(keys, PROFILES[profile])), "redact_secrets_in_output": "enabled"}
+    policy = r.admin("GET_SECURITY_POLICY")
+    assert {key: policy[key] for key in reply["applied_settings"]} == reply["applied_settings"]
+    assert (policy["log_retention_days"], policy["approvals_required"]) == (365, 2)
+    _, tool_id = make_tool(r)
+    published = r.llm("REQUEST_PUBLISH", tool_id=tool_id)["status"] == "approved"
+    assert published == (PROFILES[profile][1] == "auto_approve")
+    ask = dict(tool_id=tool_id, justification="it asks")
+    host = r.llm("REQUEST_NETWORK_ACCESS", host="api.example.com", **ask)["status"]
+    assert (host == "approved") == (profile == "permissive")
+    module = r.llm("REQUEST_MODULE", module_name="yaml", **ask)["status"]
+    assert (module == "approved") == (profile != "strict")
+
+
+def test_unknown_profiles_are_refused_and_only_admins_apply_one(staffed):
+    r = staffed
+    with pytest.raises(Refused, match="strict, balanced or permissive") as refused:
+        r.admin("APPLY_SECURITY_PROFILE", profile="paranoid")
+    assert refused.value.field == "profile"
+    r.admin("CREATE_USER", username="rita", password="correct horse battery", role="reviewer")
+    r.log_in("rita")
+    for msg, body in (("APPLY_SECURITY_PROFILE", {"profile": "permissive"}), ("COMPLETE_ONBOARDING", {})):
+        with pytest.raises(Refused) as refused:
+            r.admin(msg, **body)
+        assert refused.value.code == "denied"
+    assert r.admin("GET_SECURITY_POLICY")["tool_approval_mode"] == "require_approval"
+
+
+def test_settings_are_listed_and_encrypted_ones_are_masked(staffed):
+    r = staffed
+    assert r.stranger("AUTH_STATUS")["onboarding_completed"] is False
+    for _ in range(2):
+        assert r.admin("COMPLETE_ONBOARDING") == {"onboarding_completed": True}
+    assert r.stranger("AUTH_STATUS")["onboarding_completed"] is True
+    r.sql("INSERT INTO settings (key, value, encrypted) VALUES ('token', 'hunter2', true)")
+    settings = {s["key"]: s for s in r.admin("LIST_SETTINGS")["settings"]}
+    assert settings["token"]["value"] == "********" and settings["token"]["encrypted"] is True
+    assert settings["onboarding_completed"]["value"] == "true"
+    assert settings["execution_log_keep"]["value"] == "10000" and settings["execution_log_keep"]["description"]
+    policy = r.admin("GET_SECURITY_POLICY")
+    own = {"revision", "mcp_rate_limit_is_set"}
+    assert {k: str(v) for k, v in policy.items() if k not in own} == {
+        k: s["value"] for k, s in settings.items() if k not in ("token", "onboarding_completed")}
+
+
+def test_the_rate_limit_reaches_gateways_once_it_was_set(staffed):
+    r = staffed
+    assert r.gateway("GET_TOOL_MAP")["rate_limit_rpm"] == 0, "the default is for remote callers"
+    before = r.gateway("GET_TOOL_MAP")["state_seq"]
+    r.admin("UPDATE_SECURITY_POLICY", mcp_rate_limit_rpm=300)
+    reply = r.gateway("GET_TOOL_MAP")
+    assert reply["rate_limit_rpm"] == 300 and int(reply["state_seq"]) > int(before), "gateways look again"
+
+
+def test_remote_tool_editing_is_read_with_each_question(staffed):
+    r = staffed
+    for value, may in (("disabled", False), ("enabled", True), ("disabled", False)):
+        r.admin("UPDATE_SECURITY_POLICY", remote_tool_editing=value)
+        try:
+            r.ask("gateway", "MCP", "CREATE_SERVER", {"name": "far"}, id="a@example.com")
+            assert may
+        except Refused as refused:
+            assert not may and "remote_tool_editing" in refused.text
+
+
 def test_refuses_bad_policies(staffed):
-    for key, value in (("tool_approval_mode", "maybe"), ("log_retention_days", 0), ("approvals_required", 3)):
+    for key, value in (("tool_approval_mode", "maybe"), ("log_retention_days", 0), ("approvals_required", 3),
+                       ("log_retention_days", 3651), ("mcp_rate_limit_rpm", 9), ("mcp_rate_limit_rpm", 10001),
+                       ("execution_log_keep", 0), ("redact_secrets_in_output", "on")):
         with pytest.raises(Refused) as refused:
             staffed.admin("UPDATE_SECURITY_POLICY", **{key: value})
         assert (refused.value.code, refused.value.field) == ("invalid", key)

@@ -26,6 +26,24 @@ static void a_minute_holds_that_many(void **state)
 	ratelimit_free(r);
 }
 
+static void another_limit_is_in_force_at_once(void **state)
+{
+	struct ratelimit *r = ratelimit_new(0);
+
+	(void)state;
+	assert_int_equal(ratelimit_take(r, "a", 1000), 0);
+	ratelimit_set(r, 10);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(ratelimit_take(r, "a", 1000), 0);
+	assert_int_not_equal(ratelimit_take(r, "a", 1000), 0);
+	ratelimit_set(r, 60000);
+	assert_int_equal(ratelimit_take(r, "a", 1002), 0);
+	ratelimit_set(r, 0);
+	for (int i = 0; i < 1000; i++)
+		assert_int_equal(ratelimit_take(r, "a", 1002), 0);
+	ratelimit_free(r);
+}
+
 static void many_callers_push_out_the_oldest_only(void **state)
 {
 	struct ratelimit *r = ratelimit_new(1);
@@ -48,6 +66,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(zero_means_no_limit),
 		cmocka_unit_test(a_minute_holds_that_many),
+		cmocka_unit_test(another_limit_is_in_force_at_once),
 		cmocka_unit_test(many_callers_push_out_the_oldest_only),
 	};
 
