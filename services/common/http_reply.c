@@ -4,8 +4,9 @@
 #include <string.h>
 #include <strings.h>
 #include <time.h>
+#include "cleanup.h"
+#include "err_json.h"
 #include "http_internal.h"
-#include "json.h"
 
 #define REPLY_MAX   (256u * 1024 * 1024)
 #define HEADERS_MAX (16u * 1024)
@@ -116,28 +117,11 @@ void http_respond(struct http_request *rq, int status, const char *content_type,
 	pthread_mutex_unlock(&rq->lock);
 }
 
-static void add_text_member(struct buf *b, const char *key, const char *value)
-{
-	buf_printf(b, "\"%s\":", key);
-	if (*value)
-		json_add_string(b, value, strlen(value));
-	else
-		buf_add_str(b, "null");
-}
-
 void http_respond_problem(struct http_request *rq, int status, const struct err *err)
 {
 	struct buf body BOX_CLEANUP(buf_done) = BUF_INIT(REPLY_MAX / 2);
 
-	buf_add_str(&body, "{\"detail\":");
-	json_add_string(&body, err->text, strlen(err->text));
-	buf_printf(&body, ",\"code\":\"%s\",", err_row(err->code)->name);
-	add_text_member(&body, "field", err->field);
-	buf_add_char(&body, ',');
-	add_text_member(&body, "hint", err->hint);
-	if (err->current_json)
-		buf_printf(&body, ",\"current\":%s", err->current_json);
-	buf_add_char(&body, '}');
+	err_add_problem(&body, err, status);
 	if ((status == 429 || status == 503) && !rq->has_retry_after)
 		http_add_header(rq, "Retry-After", "1");
 	http_respond(rq, status, "application/problem+json", body.data, body.len);

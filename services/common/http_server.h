@@ -81,7 +81,7 @@ void http_on_gone(struct http_request *rq, void (*fn)(void *arg), void *arg);
 void http_add_header(struct http_request *rq, const char *name, const char *value);
 void http_respond(struct http_request *rq, int status, const char *content_type, const void *body,
 		  size_t len);
-/* problem+json with detail, code, field, hint (and current); http_status from err_row().  Retry-After: 1 is
+/* problem+json (RFC 9457; err_json.h has its members); http_status from err_row().  Retry-After: 1 is
  * added to 429 and 503 unless the handler set one. */
 void http_respond_err(struct http_request *rq, const struct err *err);
 

@@ -1,4 +1,5 @@
 #include <string.h>
+#include "err_json.h"
 #include "json_proto.h"
 #include "mem.h"
 #include "print.h"
@@ -210,15 +211,16 @@ void print_proto(FILE *out, const ProtobufCMessage *m)
 
 void print_json_error(FILE *out, const struct err *err)
 {
-	json_t *tree =
-		json_pack("{s:s, s:s}", "detail", err->text, "code", err_row(err->code)->name);
+	struct buf json = BUF_INIT(TEXT_MAX);
+	struct buf safe = BUF_INIT(6u * TEXT_MAX);
 
-	if (err->field[0])
-		(void)json_object_set_new(tree, "field", json_string(err->field));
-	if (err->hint[0])
-		(void)json_object_set_new(tree, "hint", json_string(err->hint));
-	print_json(out, tree);
-	json_decref(tree);
+	buf_add_char(&json, '{');
+	err_add_members(&json, err);
+	buf_add_char(&json, '}');
+	add_json_escaped(&safe, buf_str(&json), json.len);
+	(void)fprintf(out, "%s\n", buf_str(&safe));
+	buf_done(&safe);
+	buf_done(&json);
 }
 
 const char *print_member(const json_t *object, const char *key, const char *fallback)

@@ -274,7 +274,7 @@ static enum handled call_user_tool(const struct mcp_context *c, const struct cat
 	if (r == 0)
 		result_add_done(ret, c->form, tool, ((const PB(ExecuteReply) *)reply)->done);
 	else
-		result_add_text(ret, c->form, why.text, strlen(why.text), true);
+		result_add_failure(ret, c->form, why.text, strlen(why.text), &why);
 	err_done(&why);
 	return r == -ERR_CANCELLED ? SILENT : HANDLED;
 }

@@ -2,6 +2,7 @@
 
 #include <string.h>
 #include "jsonrpc.h"
+#include "mem.h"
 
 struct checking {
 	const struct mgmt_param *params;
@@ -40,6 +41,16 @@ static int check_type(const struct mgmt_param *p, struct json_span value, struct
 	return json_each_element(value.at, value.len, check_element, (void *)(uintptr_t)p, err);
 }
 
+static int unknown(struct json_span key, struct err *err)
+{
+	BOX_CLEANUP(mem_freep) char *name = NULL;
+	size_t len;
+
+	if (json_span_string(key, &name, &len) < 0)
+		return err_set(err, ERR_INVALID, "an argument's name holds a NUL");
+	return err_set_field(err, ERR_INVALID, name, NULL, "unknown argument \"%s\"", name);
+}
+
 static int check_member(void *arg, struct json_span key, struct json_span value, struct err *err)
 {
 	struct checking *c = arg;
@@ -52,7 +63,7 @@ static int check_member(void *arg, struct json_span key, struct json_span value,
 		c->is_given[i] = !json_span_equals(value, "");
 		return check_type(&c->params[i], value, err);
 	}
-	return err_set(err, ERR_INVALID, "unknown argument %.*s", (int)key.len, key.at);
+	return unknown(key, err);
 }
 
 int mgmt_args_check(const struct mgmt_param *params, struct json_span arguments, struct err *err)

@@ -118,15 +118,21 @@ void mgmt_list(enum list_form form, struct buf *ret)
 
 /* ---- results ---- */
 
-static void add_failure(struct buf *ret, enum list_form form, const char *text, const char *hint)
+static void add_failure(struct buf *ret, enum list_form form, const char *text,
+			const struct err *why)
 {
-	struct buf b = BUF_INIT(TEXT_MAX);
+	struct buf said = BUF_INIT(TEXT_MAX);
 
-	buf_printf(&b, "Error: %s", text);
-	if (hint && hint[0])
-		buf_printf(&b, " (%s)", hint);
-	result_add_text(ret, form, buf_str(&b), b.len, true);
-	buf_done(&b);
+	buf_printf(&said, "Error: %s", text);
+	if (why && why->hint[0])
+		buf_printf(&said, " (%s)", why->hint);
+	result_add_failure(ret, form, buf_str(&said), said.len, why);
+	buf_done(&said);
+}
+
+static void add_refusal(struct buf *ret, enum list_form form, const struct err *why)
+{
+	add_failure(ret, form, why->text, why);
 }
 
 /* The reply's `error`, where it has one and it says something. */
@@ -180,12 +186,14 @@ static void add_reply(const struct mgmt_tool *t, const struct mcp_context *c,
 {
 	const ProtobufCBinaryData *error = reply_error(reply);
 	BOX_CLEANUP(mem_freep) char *text = NULL;
+	struct err why = { 0 };
 	struct buf pretty = BUF_INIT(TEXT_MAX);
 	struct buf compact = BUF_INIT(TEXT_MAX);
 
 	if (error) {
 		text = mem_strndup((const char *)error->data, error->len);
-		add_failure(ret, c->form, text, NULL);
+		(void)err_set(&why, ERR_INVALID, "%s", text);
+		add_failure(ret, c->form, text, &why);
 		return;
 	}
 	msg_to_json(unwrapped(t, reply), 2, &pretty);
@@ -222,7 +230,7 @@ bool mgmt_ask(const struct mgmt_tool *tool, const struct mcp_context *c, const c
 	if (r == 0 && reply)
 		add_reply(tool, c, reply, ret);
 	else
-		add_failure(ret, c->form, why.text, why.hint);
+		add_refusal(ret, c->form, &why);
 	metrics_count(r < 0 ? METRIC_MANAGEMENT_ERROR : METRIC_MANAGEMENT_OK);
 	err_done(&why);
 	return true;
@@ -341,7 +349,7 @@ bool mgmt_test_code(const struct mgmt_tool *tool, const struct mcp_context *c,
 	if (r == 0 && reply)
 		add_tested(c, ((const PB(ExecuteReply) *)reply)->done, ret);
 	else
-		add_failure(ret, c->form, why.text, why.hint);
+		add_refusal(ret, c->form, &why);
 	metrics_count(r < 0 ? METRIC_MANAGEMENT_ERROR : METRIC_MANAGEMENT_OK);
 	err_done(&why);
 	return r != -ERR_CANCELLED;
@@ -357,7 +365,7 @@ bool mgmt_call(const struct mgmt_tool *tool, const struct mcp_context *c,
 
 	if (mgmt_args_check(tool->params, given, &why) == 0)
 		return tool->run(tool, c, given.at, given.len, ret);
-	add_failure(ret, c->form, why.text, why.hint);
+	add_refusal(ret, c->form, &why);
 	metrics_count(METRIC_MANAGEMENT_ERROR);
 	err_done(&why);
 	return true;

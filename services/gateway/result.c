@@ -1,6 +1,7 @@
 #include "result.h"
 
 #include <string.h>
+#include "err_json.h"
 #include "json.h"
 #include "mem.h"
 #include "parse.h"
@@ -38,18 +39,23 @@ void result_add(struct buf *b, enum list_form form, const char *members, const c
 	buf_add_char(b, '}');
 }
 
-void result_add_text(struct buf *b, enum list_form form, const char *text, size_t len,
-		     bool is_error)
+void result_add_failure(struct buf *b, enum list_form form, const char *text, size_t len,
+			const struct err *why)
 {
 	struct buf members = BUF_INIT(PART_MAX);
+	struct buf meta = BUF_INIT(PART_MAX);
 
 	buf_add_str(&members, "\"content\":[{\"type\":\"text\",\"text\":");
 	json_add_string(&members, text, len);
-	buf_add_str(&members, "}]");
-	if (is_error)
-		buf_add_str(&members, ",\"isError\":true");
-	result_add(b, form, buf_str(&members), "");
+	buf_add_str(&members, "}],\"isError\":true");
+	if (why) {
+		buf_add_str(&meta, "\"error\":{");
+		err_add_members(&meta, why);
+		buf_add_char(&meta, '}');
+	}
+	result_add(b, form, buf_str(&members), buf_str(&meta));
 	buf_done(&members);
+	buf_done(&meta);
 }
 
 static bool has_string(const json_t *block, const char *name)
@@ -165,7 +171,7 @@ void result_add_done(struct buf *b, enum list_form form, const struct catalog_to
 	     json_scan(done->structured_json.data, done->structured_json.len, NULL) < 0)) {
 		static const char text[] = "The tool's result is not valid MCP content";
 
-		result_add_text(b, form, text, sizeof(text) - 1, true);
+		result_add_failure(b, form, text, sizeof(text) - 1, NULL);
 		return;
 	}
 	buf_add_str(&members, "\"content\":");

@@ -15,9 +15,10 @@
  */
 void result_add(struct buf *b, enum list_form form, const char *members, const char *meta);
 
-/* A tool result of one text. */
-void result_add_text(struct buf *b, enum list_form form, const char *text, size_t len,
-		     bool is_error);
+/* A failed call: the text for the model, and in `_meta.error` what refused it; why NULL: nothing did, the tool's own
+ * doing. */
+void result_add_failure(struct buf *b, enum list_form form, const char *text, size_t len,
+			const struct err *why);
 
 /*
  * What the executor answered.  tool: for the shape of structured content.  Content that is no list

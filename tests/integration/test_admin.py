@@ -132,8 +132,9 @@ def test_stale_revision_answers_409_with_the_current_object(admin, registry):
 ])
 def test_refusals_of_the_registry_keep_their_words(admin, registry, code, name, want):
     registry.answers({"START_SERVER": {"error!": {"code": code, "text": "because", "field": "name", "hint": "do"}}})
-    status, body, _ = admin.ask("POST", "/api/sandbox/servers/s1/start")
-    assert status == want
+    status, body, headers = admin.ask("POST", "/api/sandbox/servers/s1/start")
+    assert (status, headers["Content-Type"]) == (want, "application/problem+json")
+    assert (body["type"], body["status"]) == (f"urn:mcpbox:error:{name}", want) and body["title"]
     assert (body["detail"], body["code"], body["field"], body["hint"]) == ("because", name, "name", "do")
 
 

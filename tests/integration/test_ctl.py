@@ -345,7 +345,8 @@ def test_unknown_object_ends_with_1(ctl, x):
 
 def test_errors_are_json_when_asked(ctl):
     answer = ctl("show", "news/none", "--json")
-    assert json.loads(answer.stdout)["code"] == "not_found"
+    error = json.loads(answer.stdout)
+    assert (set(error), error["code"], error["field"]) == ({"detail", "code", "field", "hint"}, "not_found", None)
 
 
 EVENTS = [

@@ -638,22 +638,25 @@ def test_management_result_is_text_and_structure(shared):
     assert result["content"][0]["text"].startswith('{\n  "id": "s1"')
 
 
-@pytest.mark.parametrize("name,arguments,words", [
-    ("get_server", {}, ["server_id"]),
-    ("get_server", {"server_id": ""}, ["server_id"]),
-    ("get_server", {"server_id": "x"}, ["server x not found", "mcpbox_list_servers"]),
-    ("get_server", {"server_id": 5}, ["server_id"]),
-    ("get_server", {"server_id": "s1", "colour": "red"}, ["colour"]),
-    ("create_tool", {"server_id": "s1", "name": "x"}, ["python_code"]),
-    ("validate_code", {"code": "def ("}, ["line 1: invalid syntax"]),
-    ("test_code", {"tool_id": "draft"}, ["draft", "approval"]),
-    ("test_code", {"tool_id": "t-echo", "arguments": []}, ["'arguments' must be an object"]),
+@pytest.mark.parametrize("name,arguments,code,field,words", [
+    ("get_server", {}, "invalid", "server_id", ["server_id"]),
+    ("get_server", {"server_id": ""}, "invalid", "server_id", ["server_id"]),
+    ("get_server", {"server_id": "x"}, "not_found", "server_id", ["server x not found", "mcpbox_list_servers"]),
+    ("get_server", {"server_id": 5}, "invalid", "server_id", ["server_id"]),
+    ("get_server", {"server_id": "s1", "colour": "red"}, "invalid", "colour", ["colour"]),
+    ("create_tool", {"server_id": "s1", "name": "x"}, "invalid", "python_code", ["python_code"]),
+    ("validate_code", {"code": "def ("}, "invalid", None, ["line 1: invalid syntax"]),
+    ("test_code", {"tool_id": "draft"}, "state", None, ["draft", "approval"]),
+    ("test_code", {"tool_id": "t-echo", "arguments": []}, "invalid", "arguments", ["'arguments' must be an object"]),
 ])
-def test_management_failures_are_results_that_say_why(shared, name, arguments, words):
+def test_management_failures_are_results_that_say_why(shared, name, arguments, code, field, words):
     result = shared.call(f"mcpbox_{name}", arguments)
     assert result["isError"] is True
     text = result["content"][0]["text"]
     assert text.startswith("Error: ") and all(w in text for w in words), text
+    error = result["_meta"]["error"]
+    assert (error["code"], error["field"]) == (code, field) and text.startswith(f"Error: {error['detail']}")
+    assert error["hint"] is None or error["hint"] in text
 
 
 def test_management_schemas_name_only_what_the_message_has(shared):

@@ -1,4 +1,4 @@
-foreach(file buf parse json json_proto msg crypto cfg http_parse http_server confine service)
+foreach(file buf parse json err_json json_proto msg crypto cfg http_parse http_server confine service)
 	box_unit_test(common ${file})
 endforeach()
 foreach(file json_scan json_proto msg http_parse parse)

@@ -325,7 +325,9 @@ static void explains_refusals_as_problems(void **state)
 	assert_non_null(strstr(got, "Content-Type: application/problem+json\r\n"));
 	assert_string_equal(
 		strstr(got, "\r\n\r\n") + 4,
-		"{\"detail\":\"it \\\"moved\\\" on\",\"code\":\"stale\",\"field\":\"revision\","
+		"{\"type\":\"urn:mcpbox:error:stale\",\"title\":\"it was changed in the meantime\","
+		"\"status\":409,\"detail\":\"it \\\"moved\\\" "
+		"on\",\"code\":\"stale\",\"field\":\"revision\","
 		"\"hint\":\"read it again\",\"current\":{\"revision\":2}}");
 }
 
