@@ -17,7 +17,10 @@ struct call;
 /* Fills call->body (and, if not application/json, content_type).  Returns 0 or -code with err. */
 typedef int api_serve(struct call *call, struct err *err);
 
-enum { ROUTE_OPEN = 1 /* answers without a credential */ };
+enum {
+	ROUTE_OPEN = 1, /* answers without a credential */
+	ROUTE_LONG = 2, /* a tool runs meanwhile */
+};
 
 struct route {
 	const char *method;

@@ -53,9 +53,10 @@ static const struct view server_state = { .kind = VIEW_WHOLE, .keys = server_sta
 
 /* ---- the table ---- */
 
-#define NO_BODY 0
-#define SMALL   (16u * 1024)
-#define LARGE   (1024u * 1024) /* code, schemas */
+#define NO_BODY   0
+#define SMALL     (16u * 1024)
+#define LARGE     (1024u * 1024)     /* code, schemas */
+#define ARGUMENTS (2u * 1024 * 1024) /* 1 MiB of arguments, however they are spaced */
 
 /* Asks the registry one question. */
 #define ASK(method_, pattern_, body_, question_, then_, status_, view_)                    \
@@ -63,6 +64,13 @@ static const struct view server_state = { .kind = VIEW_WHOLE, .keys = server_sta
 		.method = (method_), .pattern = (pattern_), .max_body = (body_),           \
 		.serve = api_serve_question, .question = MSG_##question_, .then = (then_), \
 		.status = (status_), .view = (view_)                                       \
+	}
+/* The same, where a tool runs meanwhile. */
+#define ASK_LONG(method_, pattern_, body_, question_)                                          \
+	{                                                                                      \
+		.method = (method_), .pattern = (pattern_), .max_body = (body_),               \
+		.flags = ROUTE_LONG, .serve = api_serve_question, .question = MSG_##question_, \
+		.status = 200                                                                  \
 	}
 #define ASK_OPEN(method_, pattern_, body_, question_, status_)                                 \
 	{                                                                                      \
@@ -144,6 +152,7 @@ static const struct route routes[] = {
 
 	/* tools; fixed segments stand before braces */
 	ASK("POST", "/api/tools/validate-code", LARGE, VALIDATE_CODE, 0, 200, NULL),
+	ASK_LONG("POST", "/api/tools/test-code", ARGUMENTS, TEST_CODE),
 	ASK("GET", "/api/tools/{tool_id}", NO_BODY, GET_TOOL, 0, 200, &tool),
 	ASK("PATCH", "/api/tools/{tool_id}", LARGE, UPDATE_TOOL, MSG_GET_TOOL, 200, &tool),
 	ASK("DELETE", "/api/tools/{tool_id}", SMALL, DELETE_TOOL, 0, 204, &nothing),

@@ -44,6 +44,7 @@
 	X(30, GET_TOOL_VERSION, get_tool_version_request, get_tool_version_reply)                \
 	X(31, COMPARE_TOOL_VERSIONS, compare_tool_versions_request, compare_tool_versions_reply) \
 	X(32, ROLLBACK_TOOL, rollback_tool_request, rollback_tool_reply)                         \
+	X(33, TEST_CODE, test_code_request, test_code_reply)                                     \
 	/* approvals */                                                                          \
 	X(40, REQUEST_NETWORK_ACCESS, request_network_access_request,                            \
 	  request_network_access_reply)                                                          \

@@ -31,6 +31,7 @@ typedef enum ctl_exit ctl_command_fn(struct ctl *ctl);
 
 ctl_command_fn cmd_setup, cmd_login, cmd_logout, cmd_user_passwd;
 ctl_command_fn cmd_pending, cmd_show, cmd_approve, cmd_reject, cmd_revoke;
+ctl_command_fn cmd_test;
 ctl_command_fn cmd_audit_tail, cmd_audit_verify;
 ctl_command_fn cmd_start, cmd_stop, cmd_pause, cmd_resume, cmd_reuse_on, cmd_reuse_off;
 ctl_command_fn cmd_tools, cmd_servers, cmd_executors, cmd_instances;

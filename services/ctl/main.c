@@ -24,6 +24,8 @@ static const struct ctl_command commands[] = {
 	{ "pending", "", 0, 0, cmd_pending, "what waits for a decision" },
 	{ "show", "X", 1, 0, cmd_show,
 	  "a tool: code, hosts, notes, what changed since the live version; or a request" },
+	{ "test", "X", 1, OPT(OPTION_ARGUMENTS), cmd_test,
+	  "run a tool's newest version once, approved or not: result, output, hosts" },
 	{ "approve", "X", 1, OPT(OPTION_HASH) | OPT(OPTION_ALLOW_PRIVATE), cmd_approve,
 	  "let it through, as it was shown" },
 	{ "reject", "X", 1, OPT(OPTION_REASON), cmd_reject, "send it back with --reason" },

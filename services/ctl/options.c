@@ -37,6 +37,8 @@ static const struct option_row rows[] = {
 	    "a head that was kept elsewhere: what verify --json printed before"),
 	ROW(OPTION_ROOT, "--root", "FILE", KIND_TEXT, root,
 	    "the root key; made if FILE is missing"),
+	ROW(OPTION_ARGUMENTS, "--arguments", "JSON", KIND_TEXT, arguments,
+	    "what the tool is called with, a JSON object"),
 	ROW(OPTION_OUT, "--out", "DIR", KIND_TEXT, out, "where the key files of the roles go"),
 };
 

@@ -27,6 +27,7 @@ enum option {
 	OPTION_ANCHOR,
 	OPTION_ROOT,
 	OPTION_OUT,
+	OPTION_ARGUMENTS,
 	OPTION_COUNT
 };
 #define OPT(o)         (1u << (o))
@@ -52,6 +53,7 @@ struct options {
 	const char *anchor;
 	const char *root;
 	const char *out;
+	const char *arguments;
 
 	uint32_t given;                       /* OPT() bits of the options that were there */
 	const char *words[OPTIONS_MAX_WORDS]; /* what is no option: command and arguments */

@@ -13,7 +13,7 @@ static const struct opener {
 	enum bus_role role;
 	uint32_t purposes;
 } openers[] = {
-	{ ROLE_EXECUTOR, PURPOSE(LIVE) | PURPOSE(TEST) },
+	{ ROLE_EXECUTOR, PURPOSE(LIVE) | PURPOSE(TEST) | PURPOSE(REVIEW) },
 };
 
 static uint32_t purposes_of(enum bus_role role)

@@ -274,6 +274,7 @@ static void pack_done(const struct call *call, PB(Event) * *events, size_t count
 	}
 	fill_timing(call, &timing);
 	done.timing = &timing;
+	done.streams = call->run.opened;
 	done.outcome = r->outcome;
 	done.content_json = of_buf(&r->content);
 	done.structured_json = of_buf(&r->structured);

@@ -16,6 +16,25 @@
 
 /* ---- Execute ---- */
 
+#define PURPOSE(name) (1u << MCPBOX__V1__PERMIT__PURPOSE__PURPOSE_##name)
+
+/* Who may have what run.  So a gateway can do nothing with a review permit, nor the registry with another. */
+static const struct {
+	enum bus_role role;
+	uint32_t purposes;
+} callers[] = {
+	{ ROLE_GATEWAY, PURPOSE(LIVE) | PURPOSE(TEST) },
+	{ ROLE_REGISTRY, PURPOSE(REVIEW) },
+};
+
+static uint32_t purposes_of(enum bus_role role)
+{
+	for (size_t i = 0; i < ARRAY_LEN(callers); i++)
+		if (callers[i].role == role)
+			return callers[i].purposes;
+	return 0;
+}
+
 static int take_blobs(struct executor *x, const PB(ExecuteRequest) * in, struct err *err)
 {
 	int r = 0;
@@ -67,8 +86,6 @@ static int handle_execute(struct bus_request *rq, struct err *err)
 {
 	struct executor *x = rq->service;
 	const PB(ExecuteRequest) *in = (const PB(ExecuteRequest) *)rq->in;
-	uint32_t purposes = 1u << MCPBOX__V1__PERMIT__PURPOSE__PURPOSE_LIVE |
-			    1u << MCPBOX__V1__PERMIT__PURPOSE__PURPOSE_TEST;
 	BOX_CLEANUP(msg_freep) PB(Permit) *permit = NULL;
 	BOX_CLEANUP(blob_unrefp) struct blob *spec = NULL;
 	BOX_CLEANUP(blob_unrefp) struct blob *grant = NULL;
@@ -78,7 +95,8 @@ static int handle_execute(struct bus_request *rq, struct err *err)
 
 	if (!in->permit || in->call_id[0] == 0)
 		return err_set(err, ERR_INVALID, "a call needs an id and a permit");
-	r = permit_check(x->bus, in->permit, purposes, x->cfg.stale_max_ms, &permit, err);
+	r = permit_check(x->bus, in->permit, purposes_of(rq->from), x->cfg.stale_max_ms, &permit,
+			 err);
 	if (r == 0)
 		r = take_blobs(x, in, err);
 	if (r < 0)
@@ -177,8 +195,8 @@ static int handle_ping(struct bus_request *rq, struct err *err)
 
 const struct bus_route executor_work_routes[] = {
 	/* message      callers               right  handler */
-	{ MSG_EXECUTE, FROM(ROLE_GATEWAY), 0, handle_execute },
-	{ MSG_WAIT, FROM(ROLE_GATEWAY), 0, handle_wait },
+	{ MSG_EXECUTE, FROM(ROLE_GATEWAY) | FROM(ROLE_REGISTRY), 0, handle_execute },
+	{ MSG_WAIT, FROM(ROLE_GATEWAY) | FROM(ROLE_REGISTRY), 0, handle_wait },
 	{ MSG_INSPECT, FROM(ROLE_REGISTRY), 0, handle_inspect },
 };
 const size_t executor_work_route_count = ARRAY_LEN(executor_work_routes);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include "call_record.h"
 #include "clock.h"
 #include "events.h"
 #include "id.h"
@@ -15,7 +16,6 @@
 #include "mem.h"
 #include "metrics.h"
 #include "permit.h"
-#include "redact.h"
 #include "thread.h"
 #include "upstream.h"
 
@@ -23,9 +23,6 @@ enum {
 	TICK_MS = 500,
 	CANCEL_AGAIN_MS =
 		50, /* a Cancel can overtake its Execute: repeated until the executor knows it */
-	RECORD_ARGS_MAX = 16384,
-	RECORD_RESULT_MAX = 65536,
-	RECORD_REFUSED_MAX = 16,
 	NEED_ROUNDS = 2,
 };
 
@@ -319,29 +316,15 @@ static int record_start(const struct call *call, struct json_span arguments, str
 {
 	PB(Record) record = MCPBOX__V1__RECORD__INIT;
 	PB(CallRecord) r = MCPBOX__V1__CALL_RECORD__INIT;
-	struct buf kept = BUF_INIT(RECORD_ARGS_MAX + 64);
+	struct buf kept = CALL_RECORD_ARGS;
 	int result;
 
 	fill_record(call, &record, &r);
 	record.kind = MCPBOX__V1__RECORD__KIND__KIND_CALL_STARTED;
-	redact_json(&kept, arguments.at, arguments.len, RECORD_ARGS_MAX);
-	r.input_args_json = pb_bytes(kept.data, kept.len);
+	call_record_arguments(&r, arguments.at, arguments.len, &kept);
 	result = spool_append(call->calls->config.spool, &record, err);
 	buf_done(&kept);
 	return result;
-}
-
-/* Name of the outcome in the record: "ok", "tool_error", ... */
-static void outcome_name(PB(Done__Outcome) outcome, char ret[32])
-{
-	const ProtobufCEnumValue *v = protobuf_c_enum_descriptor_get_value(
-		&mcpbox__v1__done__outcome__descriptor, (int)outcome);
-	const char *name = v ? v->name + strlen("OUTCOME_") : "internal";
-	size_t i = 0;
-
-	for (; name[i] && i < 31; i++)
-		ret[i] = (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] - 'A' + 'a' : name[i]);
-	ret[i] = '\0';
 }
 
 static void append_end(const struct call *call, PB(CallRecord) * r)
@@ -362,40 +345,19 @@ static void append_end(const struct call *call, PB(CallRecord) * r)
 static void record_done(const struct call *call, const PB(Done) * done)
 {
 	PB(CallRecord) r = MCPBOX__V1__CALL_RECORD__INIT;
-	ProtobufCBinaryData value =
-		done->structured_json.len > 0 ? done->structured_json : done->content_json;
-	struct buf kept = BUF_INIT(RECORD_RESULT_MAX + 64);
-	char outcome[32];
+	struct buf kept = CALL_RECORD_RESULT;
+	char outcome[CALL_OUTCOME_SIZE];
 
-	outcome_name(done->outcome, outcome);
-	r.outcome = outcome;
-	r.error = done->error_text;
-	if (value.len > 0 && json_scan(value.data, value.len, NULL) == 0)
-		redact_json(&kept, (const char *)value.data, value.len, RECORD_RESULT_MAX);
-	r.result_json = pb_bytes(kept.data, kept.len);
-	r.stdout = done->stdout;
-	r.duration_ms = done->duration_ms;
-	r.cpu_ms = done->cpu_ms;
-	r.memory_kb = done->memory_kb;
-	r.excess = done->excess;
-	r.refused = done->refused;
-	r.n_refused = done->n_refused < RECORD_REFUSED_MAX ? done->n_refused : RECORD_REFUSED_MAX;
+	call_record_done(&r, done, &kept, outcome);
 	append_end(call, &r);
 	buf_done(&kept);
-}
-
-static const char *failure_outcome(int code)
-{
-	if (code == -ERR_UNKNOWN_OUTCOME)
-		return "executor_lost";
-	return code == -ERR_CANCELLED ? "cancelled" : "not_started";
 }
 
 static void record_failure(const struct call *call, int code, const struct err *why)
 {
 	PB(CallRecord) r = MCPBOX__V1__CALL_RECORD__INIT;
 
-	r.outcome = (char *)(uintptr_t)failure_outcome(code);
+	r.outcome = (char *)(uintptr_t)call_failure_outcome(code);
 	r.error = pb_text(why->text);
 	r.duration_ms = (uint32_t)(clock_mono_ms() - call->started_ms);
 	append_end(call, &r);

@@ -40,6 +40,7 @@ const struct op registry_ops[] = {
 	{ MSG_LIST_TOOLS,             DOORS,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    tool_list },
 	{ MSG_VALIDATE_CODE,          DOORS,    RIGHT_AUTHOR,   OP_CHANGE,   STAYS, "tool.validated",  tool_inspect_validate,   tool_validate },
 	{ MSG_PREPARE_TEST,           DOORS,    RIGHT_AUTHOR,   OP_CHANGE,   STAYS, "tool.tested",     NULL,                    tool_prepare_test },
+	{ MSG_TEST_CODE,              ADMIN,    RIGHT_DECIDE,   OP_SECRET,   STAYS, "tool.tested",     trial_run,               trial_answer },
 	{ MSG_REQUEST_PUBLISH,        DOORS,    RIGHT_AUTHOR,   OP_CHANGE,   MOVES, "tool.submitted",  NULL,                    approval_request_publish },
 	{ MSG_GET_TOOL_STATUS,        DOORS,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    approval_status },
 	{ MSG_LIST_TOOL_VERSIONS,     DOORS,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    version_list },

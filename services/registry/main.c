@@ -13,6 +13,7 @@
 #include "registry.h"
 #include "seal.h"
 #include "status.h"
+#include "trials.h"
 #include "work.h"
 
 enum { KEY_GENERATION = 1, SPARE_CONNECTIONS = 4 /* follower, control, expiry */ };
@@ -89,7 +90,9 @@ static int open_storage(struct registry *reg, const struct secret *root, struct 
 		r = wait_for_database(reg, err);
 	if (r == 0)
 		r = check_key(reg, root, err);
-	return r == 0 ? status_new(reg, &reg->status, err) : r;
+	if (r == 0)
+		r = status_new(reg, &reg->status, err);
+	return r == 0 ? trials_end_open(reg, err) : r;
 }
 
 /* ---- bus ----------------------------------------------------------------------------------------- */

@@ -11,6 +11,7 @@ op_run server_create, server_list, server_get, server_update, server_delete, ser
 op_run pause_begin, pause_end, pause_show;
 op_run tool_create, tool_update, tool_get, tool_delete, tool_list, tool_validate, tool_prepare_test;
 op_run tool_inspect_create, tool_inspect_update, tool_inspect_validate; /* `before` */
+op_run trial_run /* `before` */, trial_answer;
 op_run version_list, version_get, version_compare, version_rollback;
 op_run approval_request_publish, approval_status, approval_pending, approval_stats, approval_list,
 	approval_decide, approval_revoke;

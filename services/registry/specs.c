@@ -41,7 +41,9 @@ static int list_modules(struct work *w, PB(ToolSpec) * spec)
 	return r;
 }
 
-static int build_spec(struct work *w, const char *tool_id, uint32_t version, PB(Blob) * ret)
+/* timeout_max_ms: a ceiling below the tool's own; 0: none */
+static int build_spec(struct work *w, const char *tool_id, uint32_t version,
+		      uint32_t timeout_max_ms, PB(Blob) * ret)
 {
 	PB(ToolSpec) spec = MCPBOX__V1__TOOL_SPEC__INIT;
 	PB(Limits) limits = MCPBOX__V1__LIMITS__INIT;
@@ -61,7 +63,8 @@ static int build_spec(struct work *w, const char *tool_id, uint32_t version, PB(
 	spec.python_code = row->python_code;
 	spec.input_schema_json = row->input_schema;
 	spec.output_schema_json = row->output_schema;
-	spec.timeout_ms = row->timeout_ms;
+	spec.timeout_ms = timeout_max_ms && row->timeout_ms > timeout_max_ms ? timeout_max_ms
+									     : row->timeout_ms;
 	spec.limits = &limits;
 	spec.warm_reuse = row->warm_reuse;
 	return put_blob(w, "spec", &spec.base, ret);
@@ -131,13 +134,29 @@ static int grant_of(struct work *w, const char *server_id, const char *server_na
 static const char *const purpose_names[] = {
 	[MCPBOX__V1__PERMIT__PURPOSE__PURPOSE_LIVE] = "live",
 	[MCPBOX__V1__PERMIT__PURPOSE__PURPOSE_TEST] = "test",
+	[MCPBOX__V1__PERMIT__PURPOSE__PURPOSE_REVIEW] = "review",
+};
+
+/* Who may honour it.  A review permit is no gateway's business: the registry itself sends Execute. */
+static const struct {
+	PB(Role) roles[3];
+	size_t count;
+} audiences[] = {
+	[MCPBOX__V1__PERMIT__PURPOSE__PURPOSE_LIVE] = { { MCPBOX__V1__ROLE__ROLE_EXECUTOR,
+							  MCPBOX__V1__ROLE__ROLE_EGRESS,
+							  MCPBOX__V1__ROLE__ROLE_GATEWAY },
+							3 },
+	[MCPBOX__V1__PERMIT__PURPOSE__PURPOSE_TEST] = { { MCPBOX__V1__ROLE__ROLE_EXECUTOR,
+							  MCPBOX__V1__ROLE__ROLE_EGRESS,
+							  MCPBOX__V1__ROLE__ROLE_GATEWAY },
+							3 },
+	[MCPBOX__V1__PERMIT__PURPOSE__PURPOSE_REVIEW] = { { MCPBOX__V1__ROLE__ROLE_EXECUTOR,
+							    MCPBOX__V1__ROLE__ROLE_EGRESS },
+							  2 },
 };
 
 static int issue(struct work *w, PB(Permit) * permit, PB(SignedPermit) * ret)
 {
-	static PB(Role)
-		audience[] = { MCPBOX__V1__ROLE__ROLE_GATEWAY, MCPBOX__V1__ROLE__ROLE_EXECUTOR,
-			       MCPBOX__V1__ROLE__ROLE_EGRESS };
 	uint8_t *signature = arena_alloc(&w->arena, CRYPTO_SIGN_SIZE);
 	ROW(PermitRow) row = MCPBOX__ROWS__PERMIT_ROW__INIT;
 	char id[ID_TEXT_SIZE];
@@ -146,8 +165,8 @@ static int issue(struct work *w, PB(Permit) * permit, PB(SignedPermit) * ret)
 
 	id_new(id);
 	permit->permit_id = arena_str(&w->arena, id);
-	permit->audience = audience;
-	permit->n_audience = ARRAY_LEN(audience);
+	permit->audience = (PB(Role) *)(uintptr_t)audiences[permit->purpose].roles;
+	permit->n_audience = audiences[permit->purpose].count;
 	permit->not_after_unix_ms = w->now_unix_ms + PERMIT_LIFE_MS;
 	len = protobuf_c_message_get_packed_size(&permit->base);
 	packed = arena_alloc(&w->arena, len + 1);
@@ -207,7 +226,7 @@ int specs_renew(struct work *w, const char *tool_id)
 	if (r == 0 && !tool->live_version_opt_case)
 		return 0;
 	if (r == 0)
-		r = build_spec(w, tool_id, tool->live_version, &spec);
+		r = build_spec(w, tool_id, tool->live_version, 0, &spec);
 	if (r == 0)
 		r = store_spec_set(w->tx, tool_id, work_bytes(spec.hash));
 	if (r == 0)
@@ -244,7 +263,8 @@ static PB(MapTool) * map_tool_of(struct work *w, const PB(Tool) * t, const PB(Se
 	return m;
 }
 
-int specs_prepare_test(struct work *w, const PB(Tool) * tool, PB(PrepareTestReply) * reply)
+int specs_prepare_test(struct work *w, const PB(Tool) * tool, PB(Permit__Purpose) purpose,
+		       uint32_t timeout_max_ms, PB(PrepareTestReply) * reply)
 {
 	PB(SignedPermit) *permit = arena_alloc(&w->arena, sizeof(*permit));
 	PB(Blob) *blobs = arena_array(&w->arena, 2, sizeof(*blobs));
@@ -252,12 +272,11 @@ int specs_prepare_test(struct work *w, const PB(Tool) * tool, PB(PrepareTestRepl
 	int r = store_server_get(w->tx, tool->server_id, true, &server);
 
 	if (r == 0)
-		r = build_spec(w, tool->id, tool->current_version, &blobs[0]);
+		r = build_spec(w, tool->id, tool->current_version, timeout_max_ms, &blobs[0]);
 	if (r == 0)
 		r = grant_of(w, server->id, server->name, &blobs[1]);
 	if (r == 0)
-		r = make_permit(w, tool, tool->current_version,
-				MCPBOX__V1__PERMIT__PURPOSE__PURPOSE_TEST, &blobs[0], &blobs[1],
+		r = make_permit(w, tool, tool->current_version, purpose, &blobs[0], &blobs[1],
 				permit);
 	if (r != 0)
 		return r;

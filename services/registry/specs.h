@@ -8,7 +8,8 @@
 
 #define PERMIT_LIFE_MS (10 * 60 * 1000)
 
-/* Spec, grant and a test permit of the head, with their bytes. */
-int specs_prepare_test(struct work *w, const PB(Tool) * tool, PB(PrepareTestReply) * reply);
+/* Spec, grant and a permit of the head, with their bytes.  timeout_max_ms: a ceiling below the tool's own; 0: none. */
+int specs_prepare_test(struct work *w, const PB(Tool) * tool, PB(Permit__Purpose) purpose,
+		       uint32_t timeout_max_ms, PB(PrepareTestReply) * reply) BOX_MUST_CHECK;
 /* Whatever of a published tool's spec, grant and permit is missing, outdated or about to expire is made. */
 int specs_renew(struct work *w, const char *tool_id);

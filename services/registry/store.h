@@ -311,6 +311,13 @@ int store_audit_newest(struct store_tx *tx, uint32_t limit, char *const *topics,
 int store_origin_lock(struct store_tx *tx, const char *origin,
 		      uint64_t *ret_last_no) BOX_MUST_CHECK;
 int store_origin_save(struct store_tx *tx, const char *origin, uint64_t last_no) BOX_MUST_CHECK;
+/* Test runs that have begun: what is still here at a start was cut off. */
+int store_trial_begin(struct store_tx *tx, const char *call_id) BOX_MUST_CHECK;
+int store_trial_end(struct store_tx *tx, const char *call_id) BOX_MUST_CHECK;
+int store_trials_open(struct store_tx *tx, char ***ret, size_t *ret_count) BOX_MUST_CHECK;
+/* The hosts that a call asked for.  *ret_open: requests whose end is not known yet. */
+int store_call_hosts(struct store_tx *tx, const char *call_id, PB(TestedHost) * **ret,
+		     size_t *ret_count, int64_t *ret_open) BOX_MUST_CHECK;
 int store_batch_new(struct store_tx *tx, uint64_t *ret) BOX_MUST_CHECK;
 /*
  * In one statement each, at most one row of a call.  whole: start and end in one row.  Returns how many rows were really

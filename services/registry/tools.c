@@ -589,7 +589,8 @@ int tool_prepare_test(struct work *w, const void *message, struct err *err)
 	if (r == 0)
 		r = pause_check(w, tool->server_id, err);
 	if (r == 0)
-		r = specs_prepare_test(w, tool, &reply);
+		r = specs_prepare_test(w, tool, MCPBOX__V1__PERMIT__PURPOSE__PURPOSE_TEST, 0,
+				       &reply);
 	if (r != 0)
 		return r;
 	work_audit(

@@ -357,8 +357,19 @@ def test_inspects_without_running(world):
     assert not broken["valid"] and broken["error_line"] == 1
 
 
-def test_a_gateway_may_not_inspect_and_a_registry_not_execute(world):
+def test_a_gateway_may_not_inspect(world):
     assert world.gateway.tell(inspect={"addr": world.at["work_addr"], "code": "x"})["error"]["code"] == "denied"
+
+
+@pytest.mark.parametrize("purpose, allowed", [("live", "gateway"), ("test", "gateway"), ("review", "registry")])
+def test_each_purpose_has_one_that_may_use_it(world, purpose, allowed):
+    for role in ("gateway", "registry"):
+        signed = world.sign("def main(): return 1", permit={"purpose": purpose})
+        answer = getattr(world, role).tell(execute=world.order(world.at, signed))
+        if role == allowed:
+            assert done(answer)["outcome"] == "ok" and done(answer)["streams"] == 0
+        else:
+            assert (answer["error"]["code"], answer["error"]["text"]) == ("denied", "the permit is for another purpose")
 
 
 def test_environment_of_the_executor_stays_outside(world):

@@ -1381,3 +1381,123 @@ def test_api_tokens_are_shown_once_kept_hashed_and_end(staffed):
         as_token(r, admin["token"], "LIST_SERVERS")
     assert refused.value.code == "unauthenticated"
     assert "token:anna" in {e["actor"] for e in r.owner("LIST_AUDIT", topics=["server.created"], limit=9)["events"]}
+
+
+# ---- test runs by reviewers ----------------------------------------------------------------------
+
+
+def executions(r):
+    return [tuple(row.split("|")) for row in r.sql(
+        "SELECT tool_name, version, is_test, via, executed_by, outcome FROM executions ORDER BY started_at").split()]
+
+
+def test_a_reviewer_runs_what_nobody_approved_with_a_permit_for_that_alone(staffed):
+    r = staffed
+    _, tool_id = make_tool(r)
+    answer = r.admin("TEST_CODE", tool_id="news/service_status", arguments={"city": "Oslo", "password": "x"})
+    assert (answer["success"], answer["outcome"], answer["version"]) == (True, "ok", 1)
+    assert (answer["stdout"], answer["duration_ms"], answer["error"]) == ("printed", 7, None)
+    assert answer["hosts"] == [] and answer["hosts_complete"] is True
+    purpose, audience, arguments = (answer["result"][k] for k in ("purpose", "audience", "arguments"))
+    assert (purpose, audience) == (6, [3, 4]), "review: for executor and egress-proxy, for no gateway"
+    assert arguments == {"city": "Oslo", "password": "x"}
+    assert executions(r) == [("service_status", "1", "t", "rest", "anna", "ok")]
+    log = r.admin("GET_EXECUTION", log_id=answer["log_id"])
+    assert log["is_test"] and log["input_args"] == {"city": "Oslo", "password": "[redacted]"}
+    assert [e["detail"]["status"] for e in r.wait_for_topic("tool.tested")] == ["draft"]
+    assert r.admin("GET_TOOL", tool_id=tool_id)["tool"]["approval_status"] == "draft", "nothing is approved by it"
+    assert published(r) == {} and r.owner("VERIFY_AUDIT")["intact"]
+    assert r.sql("SELECT count(*) FROM trials") == "0"
+
+
+@pytest.mark.parametrize("arguments", [[1], "text", 5])
+def test_a_test_run_wants_an_object(staffed, arguments):
+    make_tool(staffed)
+    with pytest.raises(Refused, match="arguments must be a JSON object"):
+        staffed.admin("TEST_CODE", tool_id="news/service_status", arguments=arguments)
+    assert executions(staffed) == []
+
+
+def test_only_those_who_decide_may_run_a_test(staffed):
+    r = staffed
+    make_tool(r)
+    for kind in ("LOCAL", "MCP"):
+        with pytest.raises(Refused) as refused:
+            r.ask("gateway", kind, "TEST_CODE", {"tool_id": "news/service_status"})
+        assert refused.value.code == "denied"
+    for role, allowed in (("viewer", False), ("author", False), ("reviewer", True), ("admin", True)):
+        r.admin("CREATE_USER", username=role, password=PASSWORD, role=role)
+        token = r.stranger("LOGIN", username=role, password=PASSWORD)["access_token"]
+        if allowed:
+            assert r.ask("admin", "USER", "TEST_CODE", {"tool_id": "news/service_status"}, secret=token)["success"]
+            continue
+        with pytest.raises(Refused) as refused:
+            r.ask("admin", "USER", "TEST_CODE", {"tool_id": "news/service_status"}, secret=token)
+        assert refused.value.code == "denied"
+
+
+def test_a_paused_server_runs_no_test(staffed):
+    r = staffed
+    server_id, _ = make_tool(r)
+    r.admin("PAUSE", server_id=server_id)
+    with pytest.raises(Refused, match="paused"):
+        r.admin("TEST_CODE", tool_id="news/service_status")
+    assert [e["outcome"] for e in r.wait_for_topic("tool.tested")] == ["refused"] and executions(r) == []
+
+
+def test_a_test_run_without_an_executor_says_so_and_is_on_record(staffed):
+    r = staffed
+    make_tool(r)
+    r.asker.send({"do": "leave"})
+    r.wait_for_topic("instance.left")
+    answer = r.admin("TEST_CODE", tool_id="news/service_status")
+    assert (answer["success"], answer["outcome"]) == (False, "not_started")
+    assert answer["error"] and answer["duration_ms"] is None
+    assert [row[5] for row in executions(r)] == ["not_started"]
+
+
+def hang(r, **more):
+    """A test run that never ends, asked on a connection of its own; returns when its start is on record."""
+    asker = r.new_asker()
+    thread = threading.Thread(daemon=True, target=asker.send, args=[{
+        "as": "admin", "kind": "USER", "msg": "TEST_CODE", "secret": r.token,
+        "body": {"tool_id": "news/service_status", "arguments": {"hang": True}}, **more}])
+    before = int(r.sql("SELECT count(*) FROM trials"))
+    thread.start()
+    for _ in range(2000):
+        if int(r.sql("SELECT count(*) FROM trials")) > before:
+            return
+    raise AssertionError("it did not begin")
+
+
+def test_a_repeated_question_runs_nothing_twice(staffed):
+    r = staffed
+    make_tool(r)
+    hang(r, request_id="ab" * 16)
+    with pytest.raises(Refused, match="was begun already"):
+        r.ask("admin", "USER", "TEST_CODE", {"tool_id": "news/service_status", "arguments": {"hang": True}},
+              secret=r.token, request_id="ab" * 16)
+    assert len(executions(r)) == 1
+
+
+def test_test_runs_leave_workers_for_other_questions(staffed):
+    r = staffed
+    make_tool(r)
+    hang(r)
+    hang(r)
+    with pytest.raises(Refused, match="2 test runs are going on already") as refused:
+        r.admin("TEST_CODE", tool_id="news/service_status")
+    assert refused.value.code == "busy"
+    assert r.admin("GET_TOOL", tool_id="news/service_status")["tool"]["name"] == "service_status"
+
+
+def test_a_test_run_that_the_registry_did_not_survive_gets_its_end(staffed):
+    r = staffed
+    make_tool(r)
+    hang(r)
+    assert [row[5] for row in executions(r)] == [""]
+    r.kill()
+    r.start()
+    assert r.is_ready
+    assert [row[5] for row in executions(r)] == ["unknown"]
+    assert r.sql("SELECT count(*) FROM trials") == "0" and r.owner("VERIFY_AUDIT")["intact"]

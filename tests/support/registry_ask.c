@@ -5,7 +5,9 @@
  *	registry_ask <root key hex> <registry address>
  *	{"as":"gateway","kind":"LOCAL","msg":"CREATE_SERVER","body":{"name":"news"}}
  *	{"ok":true,"reply":{...}}   or   {"ok":false,"code":"exists","text":"...","field":"","hint":""}
- *	{"do":"executor"}           joins as an executor that inspects code by looking for "def main"
+ *	{"do":"executor"}           joins as an executor that inspects code by looking for "def main"; what it is to
+ *	                            execute it answers with purpose and audience of the permit and the arguments,
+ *	                            or, when they are {"hang":true}, never
  *	{"do":"leave"}              the executor leaves
  *	{"do":"news"}               begins to collect audit events; {"do":"heard"} lists what came
  */
@@ -87,6 +89,45 @@ static int inspect(struct bus_request *rq, struct err *err)
 	return 0;
 }
 
+/* {"purpose":6,"audience":[3,4],"arguments":{...}} */
+static void describe(const PB(ExecuteRequest) * in, struct buf *b)
+{
+	BOX_CLEANUP(msg_freep) ProtobufCMessage *m = NULL;
+	const PB(Permit) * permit;
+
+	if (msg_unpack(&mcpbox__v1__permit__descriptor, in->permit->permit.data,
+		       in->permit->permit.len, &m) < 0)
+		exit(2);
+	permit = (const PB(Permit) *)m;
+	buf_printf(b, "{\"purpose\":%d,\"audience\":[", permit->purpose);
+	for (size_t i = 0; i < permit->n_audience; i++)
+		buf_printf(b, "%s%d", i ? "," : "", permit->audience[i]);
+	buf_add_str(b, "],\"arguments\":");
+	buf_add(b, in->arguments_json.data, in->arguments_json.len);
+	buf_add_char(b, '}');
+}
+
+static int execute(struct bus_request *rq, struct err *err)
+{
+	const PB(ExecuteRequest) *in = (const PB(ExecuteRequest) *)rq->in;
+	PB(ExecuteReply) reply = MCPBOX__V1__EXECUTE_REPLY__INIT;
+	PB(Done) done = MCPBOX__V1__DONE__INIT;
+	struct buf value = BUF_INIT(1024 * 1024);
+
+	(void)err;
+	if (memmem(in->arguments_json.data, in->arguments_json.len, "hang", 4))
+		pause();
+	describe(in, &value);
+	done.outcome = MCPBOX__V1__DONE__OUTCOME__OUTCOME_OK;
+	done.structured_json = pb_bytes(value.data, value.len);
+	done.stdout = pb_text("printed");
+	done.duration_ms = 7;
+	reply.done = &done;
+	bus_answer(rq, &reply.base);
+	buf_done(&value);
+	return 0;
+}
+
 static void fill_lease(void *arg, PB(Instance) * i)
 {
 	(void)arg;
@@ -98,11 +139,13 @@ static void fill_lease(void *arg, PB(Instance) * i)
 
 static int start_executor(struct err *err)
 {
-	static const struct bus_route routes[] = { { MSG_INSPECT, FROM(ROLE_REGISTRY), 0,
-						     inspect } };
+	static const struct bus_route routes[] = {
+		{ MSG_INSPECT, FROM(ROLE_REGISTRY), 0, inspect },
+		{ MSG_EXECUTE, FROM(ROLE_REGISTRY), 0, execute },
+	};
 	struct bus *b = bus_of(ROLE_EXECUTOR);
 	struct bus_server work = {
-		.listen = "tcp://127.0.0.1:0", .capacity = 2, .routes = routes, .route_count = 1
+		.listen = "tcp://127.0.0.1:0", .capacity = 2, .routes = routes, .route_count = 2
 	};
 	struct bus_server control = { .listen = "tcp://127.0.0.1:0",
 				      .is_control = true,

@@ -1,6 +1,6 @@
-foreach(file buf parse json err_json json_proto msg crypto cfg http_parse http_server confine service)
+foreach(file buf parse json err_json json_proto msg crypto cfg http_parse http_server confine service redact)
 	box_unit_test(common ${file})
 endforeach()
-foreach(file json_scan json_proto msg http_parse parse)
+foreach(file json_scan json_proto msg http_parse parse redact)
 	box_fuzz(${file} SERVICE common)
 endforeach()

@@ -1,11 +1,11 @@
-foreach(file jsonrpc era mgmt_args origin negotiate session ratelimit redact param_headers events catalog result timing)
+foreach(file jsonrpc era mgmt_args origin negotiate session ratelimit param_headers events catalog result timing)
 	box_unit_test(gateway ${file} LIBS gateway_pure)
 endforeach()
 box_unit_test(gateway executors
 	SOURCES ${CMAKE_SOURCE_DIR}/services/gateway/executors.c
 		${CMAKE_SOURCE_DIR}/services/gateway/pauses.c ${CMAKE_SOURCE_DIR}/services/gateway/thread.c)
 
-foreach(file jsonrpc era redact)
+foreach(file jsonrpc era)
 	box_fuzz(${file} SERVICE gateway LIBS gateway_pure)
 endforeach()
 

@@ -1,4 +1,10 @@
-#include "gateway_test.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+#include "attrs.h"
 
 #include "redact.h"
 
