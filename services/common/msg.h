@@ -79,6 +79,7 @@
 	X(111, LIST_EXECUTIONS, list_executions_request, list_executions_reply)                  \
 	X(112, GET_EXECUTION, get_execution_request, execution)                                  \
 	X(113, GET_EXECUTION_STATS, get_execution_stats_request, get_execution_stats_reply)      \
+	X(114, GET_DASHBOARD, get_dashboard_request, get_dashboard_reply)                        \
 	/* people, settings */                                                                   \
 	X(60, AUTH_STATUS, auth_status_request, auth_status_reply)                               \
 	X(61, SETUP, setup_request, setup_reply)                                                 \

@@ -6,13 +6,7 @@
 #include "nouns.h"
 #include "tools.h"
 
-enum {
-	LOGS_DEFAULT = 10,
-	LOGS_MAX = 50,
-	HOURS_DEFAULT = 24,
-	HOURS_MAX = 8760,
-	JSON_MAX = 1024 * 1024
-};
+enum { LOGS_DEFAULT = 10, LOGS_MAX = 50, JSON_MAX = 1024 * 1024 };
 
 /* What was cut on its way here is no JSON any more; then it is shown as text. */
 static void make_json(struct work *w, ProtobufCBinaryData *json)
@@ -88,23 +82,5 @@ int execution_get(struct work *w, const void *message, struct err *err)
 		return work_missing(err, r, "log", in->log_id);
 	show(w, e);
 	work_answer(w, &e->base);
-	return 0;
-}
-
-int execution_stats(struct work *w, const void *message, struct err *err)
-{
-	const PB(GetExecutionStatsRequest) *in = message;
-	uint32_t hours = in->period_hours ? in->period_hours : HOURS_DEFAULT;
-	PB(GetExecutionStatsReply) * reply;
-	int r;
-
-	if (hours > HOURS_MAX)
-		return err_set_field(err, ERR_INVALID, "period_hours", NULL,
-				     "period_hours must be from 1 to %d", HOURS_MAX);
-	r = store_execution_stats(w->tx, hours, &reply);
-	if (r != 0)
-		return r;
-	reply->period_hours = hours;
-	work_answer(w, &reply->base);
 	return 0;
 }

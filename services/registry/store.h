@@ -18,6 +18,7 @@
 #include "arena.h"
 #include "attrs.h"
 #include "crypto.h"
+#include "dashboard.h"
 #include "err.h"
 #include "msg.h"
 #include "rows.pb-c.h"
@@ -205,16 +206,33 @@ int store_secret_list(struct store_tx *tx, const char *server_id, PB(Secret) * *
 int store_secret_set(struct store_tx *tx, const PB(Secret) * s, struct bytes sealed) BOX_MUST_CHECK;
 int store_secret_delete(struct store_tx *tx, const char *id) BOX_MUST_CHECK;
 
-/* Ended calls of a tool, newest first; the total counts at most LOGS_COUNTED. */
-enum { LOGS_COUNTED = 100000 };
+/* Ended calls of a tool, newest first, and how many there are. */
 int store_tool_logs(struct store_tx *tx, const char *tool_id, uint32_t limit, PB(ToolLog) * **ret,
 		    size_t *ret_count, int64_t *ret_total) BOX_MUST_CHECK;
 int store_execution_list(struct store_tx *tx, const PB(ListExecutionsRequest) * in,
 			 struct page page, PB(Execution) * **ret, size_t *ret_count,
 			 int64_t *ret_total) BOX_MUST_CHECK;
 int store_execution_get(struct store_tx *tx, const char *id, PB(Execution) * *ret) BOX_MUST_CHECK;
-int store_execution_stats(struct store_tx *tx, uint32_t hours,
-			  PB(GetExecutionStatsReply) * *ret) BOX_MUST_CHECK;
+/* Of all calls that ever were; without the period. */
+int store_execution_stats(struct store_tx *tx, PB(GetExecutionStatsReply) * *ret) BOX_MUST_CHECK;
+/* Failed ones that ended since, newest first. */
+int store_execution_failed(struct store_tx *tx, int64_t from_unix_ms, uint32_t limit,
+			   PB(RecentError) * **ret, size_t *ret_count) BOX_MUST_CHECK;
+
+/* Sums over buckets of ended calls: of all, of each server, of the tools that were called most; a curve. */
+int store_rollup_sum(struct store_tx *tx, const struct window *w,
+		     ROW(RollupRow) * *ret) BOX_MUST_CHECK;
+int store_rollup_servers(struct store_tx *tx, const struct window *w, ROW(RollupRow) * **ret,
+			 size_t *ret_count) BOX_MUST_CHECK;
+int store_rollup_top_tools(struct store_tx *tx, const struct window *w, uint32_t limit,
+			   ROW(RollupRow) * **ret, size_t *ret_count) BOX_MUST_CHECK;
+int store_rollup_points(struct store_tx *tx, uint32_t grain_min, int64_t from_unix_ms,
+			int64_t to_unix_ms, ROW(RollupRow) * **ret,
+			size_t *ret_count) BOX_MUST_CHECK;
+int store_dashboard_counts(struct store_tx *tx, PB(DashboardStats) * *ret) BOX_MUST_CHECK;
+/* The newest ones, without their calls. */
+int store_dashboard_servers(struct store_tx *tx, uint32_t limit, PB(DashboardServer) * **ret,
+			    size_t *ret_count) BOX_MUST_CHECK;
 
 /* ---- people and settings ---------------------------------------------------------------------------- */
 
