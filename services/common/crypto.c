@@ -5,6 +5,7 @@
  * shapes. */
 #include <sodium/core.h>
 #include <sodium/crypto_aead_xchacha20poly1305.h>
+#include <sodium/crypto_box.h>
 #include <sodium/crypto_generichash.h>
 #include <sodium/crypto_pwhash.h>
 #include <sodium/crypto_sign_ed25519.h>
@@ -29,6 +30,9 @@ _Static_assert(CRYPTO_SIGN_SIZE == crypto_sign_ed25519_BYTES, "signature");
 _Static_assert(CRYPTO_PUBLIC_SIZE == crypto_sign_ed25519_PUBLICKEYBYTES, "public key");
 _Static_assert(CRYPTO_SIGN_SECRET_SIZE == crypto_sign_ed25519_SECRETKEYBYTES, "signing key");
 _Static_assert(CRYPTO_KEY_SIZE == crypto_sign_ed25519_SEEDBYTES, "seed");
+_Static_assert(CRYPTO_KEY_SIZE == crypto_box_SEEDBYTES, "seed of a box");
+_Static_assert(CRYPTO_PUBLIC_SIZE == crypto_box_PUBLICKEYBYTES, "public key of a box");
+_Static_assert(CRYPTO_BOX_EXTRA == crypto_box_SEALBYTES, "sealed box");
 
 int crypto_start(void)
 {
@@ -105,6 +109,35 @@ int crypto_open(const uint8_t key[CRYPTO_KEY_SIZE], const uint8_t nonce[CRYPTO_N
 						       ad_len, nonce, key) < 0)
 		return -ERR_DENIED;
 	return 0;
+}
+
+void crypto_box_keys(const uint8_t seed[CRYPTO_KEY_SIZE], uint8_t ret_public[CRYPTO_PUBLIC_SIZE])
+{
+	uint8_t secret[crypto_box_SECRETKEYBYTES];
+
+	(void)crypto_box_seed_keypair(ret_public, secret, seed);
+	sodium_memzero(secret, sizeof(secret));
+}
+
+void crypto_box_close(const uint8_t public_key[CRYPTO_PUBLIC_SIZE], const void *data, size_t len,
+		      uint8_t *ret)
+{
+	if (crypto_box_seal(ret, data, len, public_key) < 0)
+		box_bug("a public key of a box is none");
+}
+
+int crypto_box_unlock(const uint8_t seed[CRYPTO_KEY_SIZE], const uint8_t *sealed, size_t sealed_len,
+		      uint8_t *ret)
+{
+	uint8_t public_key[CRYPTO_PUBLIC_SIZE], secret[crypto_box_SECRETKEYBYTES];
+	int r;
+
+	if (sealed_len < CRYPTO_BOX_EXTRA)
+		return -ERR_DENIED;
+	(void)crypto_box_seed_keypair(public_key, secret, seed);
+	r = crypto_box_seal_open(ret, sealed, sealed_len, public_key, secret);
+	sodium_memzero(secret, sizeof(secret));
+	return r < 0 ? -ERR_DENIED : 0;
 }
 
 void crypto_sign_keypair(const uint8_t seed[CRYPTO_KEY_SIZE],

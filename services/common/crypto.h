@@ -42,6 +42,16 @@ int crypto_open(const uint8_t key[CRYPTO_KEY_SIZE], const uint8_t nonce[CRYPTO_N
 		const void *ad, size_t ad_len, const uint8_t *sealed, size_t sealed_len,
 		uint8_t *ret) BOX_MUST_CHECK;
 
+/* To one reader who need not know the writer: X25519 and XSalsa20-Poly1305 with a key of its own for each (libsodium's
+ * sealed box).  The reader's keys come from a seed.  ret of the first: len + CRYPTO_BOX_EXTRA; of the second:
+ * sealed_len - CRYPTO_BOX_EXTRA, with sealed_len >= CRYPTO_BOX_EXTRA.  -ERR_DENIED when it is not for this reader. */
+#define CRYPTO_BOX_EXTRA 48
+void crypto_box_keys(const uint8_t seed[CRYPTO_KEY_SIZE], uint8_t ret_public[CRYPTO_PUBLIC_SIZE]);
+void crypto_box_close(const uint8_t public_key[CRYPTO_PUBLIC_SIZE], const void *data, size_t len,
+		      uint8_t *ret);
+int crypto_box_unlock(const uint8_t seed[CRYPTO_KEY_SIZE], const uint8_t *sealed, size_t sealed_len,
+		      uint8_t *ret) BOX_MUST_CHECK;
+
 /* Ed25519 over label + NUL + data; the label keeps signatures of one kind from serving as another. */
 void crypto_sign_keypair(const uint8_t seed[CRYPTO_KEY_SIZE],
 			 uint8_t ret_public[CRYPTO_PUBLIC_SIZE],

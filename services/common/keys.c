@@ -14,7 +14,14 @@
 #define ENTRIES_MAX   256
 #define LINE_WORDS    5
 
-enum entry_kind { ENTRY_PAIR = 1, ENTRY_NEWS, ENTRY_SIGN_PUBLIC, ENTRY_SIGN_SECRET, ENTRY_BOX };
+enum entry_kind {
+	ENTRY_PAIR = 1,
+	ENTRY_NEWS,
+	ENTRY_SIGN_PUBLIC,
+	ENTRY_SIGN_SECRET,
+	ENTRY_BOX,
+	ENTRY_BOX_PUBLIC
+};
 
 struct entry {
 	enum entry_kind kind;
@@ -362,14 +369,30 @@ static void derive_sign(struct keys *k, const struct secret *root, uint32_t gene
 	crypto_wipe(secret, sizeof(secret));
 }
 
-static void derive_box(struct keys *k, const struct secret *root, uint32_t generation)
+static void derive_box_seed(const struct secret *root, enum bus_role role, uint32_t generation,
+			    uint8_t ret[CRYPTO_KEY_SIZE])
 {
 	char label[64];
 
-	if (!(box_roles & FROM(k->role)))
-		return;
-	(void)snprintf(label, sizeof(label), "box %s %u", role_name(k->role), generation);
-	derive(root, label, derived(k, ENTRY_BOX, k->role, generation));
+	(void)snprintf(label, sizeof(label), "box %s %u", role_name(role), generation);
+	derive(root, label, ret);
+}
+
+/* The role itself opens; the registry seals, and needs no more for that than the public half. */
+static void derive_box(struct keys *k, const struct secret *root, uint32_t generation)
+{
+	uint8_t seed[CRYPTO_KEY_SIZE];
+
+	if (box_roles & FROM(k->role))
+		derive_box_seed(root, k->role, generation,
+				derived(k, ENTRY_BOX, k->role, generation));
+	for (unsigned role = 0; k->role == ROLE_REGISTRY && role < ROLE_COUNT; role++) {
+		if (!(box_roles & FROM(role)))
+			continue;
+		derive_box_seed(root, (enum bus_role)role, generation, seed);
+		crypto_box_keys(seed, derived(k, ENTRY_BOX_PUBLIC, role, generation));
+	}
+	crypto_wipe(seed, sizeof(seed));
 }
 
 static void derive_generation(struct keys *k, const struct secret *root, uint32_t generation)
@@ -438,7 +461,8 @@ static void entry_print(const struct entry *e, struct buf *out)
 		buf_printf(out, "box %s", role_name((enum bus_role)e->a));
 		break;
 	case ENTRY_SIGN_SECRET:
-		return; /* never leaves the registry */
+	case ENTRY_BOX_PUBLIC:
+		return; /* the registry's own, and it derives them anew */
 	}
 	format_hex(e->key, CRYPTO_KEY_SIZE, hex);
 	buf_printf(out, " %u %s\n", e->generation, hex);
@@ -517,6 +541,11 @@ const uint8_t *keys_verify(const struct keys *k, uint32_t key_id)
 const uint8_t *keys_box(const struct keys *k, uint32_t generation)
 {
 	return key_of(keys_find(k, ENTRY_BOX, k->role, 0, generation));
+}
+
+const uint8_t *keys_box_public(const struct keys *k, enum bus_role role, uint32_t generation)
+{
+	return key_of(keys_find(k, ENTRY_BOX_PUBLIC, role, 0, generation));
 }
 
 const uint8_t *keys_sign(const struct keys *k, uint32_t *ret_key_id)

@@ -44,6 +44,8 @@ uint32_t keys_generation(const struct keys *k);
 const uint8_t *keys_pair(const struct keys *k, enum bus_role from, enum bus_role to,
 			 uint32_t generation);
 const uint8_t *keys_news(const struct keys *k, enum news_topic topic, uint32_t generation);
-const uint8_t *keys_verify(const struct keys *k, uint32_t key_id);    /* public key or NULL */
-const uint8_t *keys_box(const struct keys *k, uint32_t generation);   /* own secret seed or NULL */
+const uint8_t *keys_verify(const struct keys *k, uint32_t key_id);  /* public key or NULL */
+const uint8_t *keys_box(const struct keys *k, uint32_t generation); /* own secret seed or NULL */
+/* What is sealed to a role; registry only, else NULL. */
+const uint8_t *keys_box_public(const struct keys *k, enum bus_role role, uint32_t generation);
 const uint8_t *keys_sign(const struct keys *k, uint32_t *ret_key_id); /* registry only, else NULL */

@@ -17,6 +17,7 @@ void review_done(struct review *v)
 	json_decref(v->requests);
 	json_decref(v->live);
 	json_decref(v->changes);
+	json_decref(v->secrets);
 	buf_done(&v->diff);
 }
 
@@ -42,6 +43,18 @@ static int get_requests(const struct ctl *ctl, const char *tool_id, json_t **ret
 		json_array_append(mine, request);
 	*ret = mine;
 	return 0;
+}
+
+static int get_secrets(const struct ctl *ctl, struct review *v, struct err *err)
+{
+	BOX_CLEANUP(json_decrefp) json_t *all = NULL;
+	int r = get(ctl,
+		    mem_printf("/api/servers/%s/secrets", print_member(v->tool, "server_id", "")),
+		    &all, err);
+
+	if (r == 0)
+		v->secrets = json_incref(json_object_get(all, "items"));
+	return r;
 }
 
 static int get_changes(const struct ctl *ctl, const char *id, struct review *v, struct err *err)
@@ -80,6 +93,8 @@ int review_load(const struct ctl *ctl, const char *tool_id, struct review *ret, 
 		r = get(ctl,
 			mem_printf("/api/servers/%s", print_member(ret->tool, "server_id", "")),
 			&ret->server, err);
+	if (r == 0)
+		r = get_secrets(ctl, ret, err);
 	if (r == 0)
 		r = get_requests(ctl, tool_id, &ret->requests, err);
 	return r == 0 ? get_changes(ctl, tool_id, ret, err) : r;
@@ -185,6 +200,54 @@ static void print_allowed_hosts(const json_t *server)
 	json_array_foreach(hosts, i, host) print_indented(stdout, "  ", json_string_value(host));
 }
 
+/* Comma-separated; `none` when the list is empty. */
+static char *join(const json_t *list, const char *none)
+{
+	struct buf b = BUF_INIT(64 * 1024);
+	size_t i, len;
+	json_t *item;
+
+	json_array_foreach(list, i, item)
+	{
+		if (i)
+			buf_add_str(&b, ", ");
+		buf_add_str(&b, json_string_value(item));
+	}
+	if (b.len == 0)
+		buf_add_str(&b, none);
+	return (char *)buf_take(&b, &len);
+}
+
+static char *secret_line(const json_t *s)
+{
+	BOX_CLEANUP(mem_freep)
+	char *hosts = join(json_object_get(s, "hosts"), "every host that the server may reach");
+	BOX_CLEANUP(mem_freep) char *places = join(json_object_get(s, "places"), "nowhere");
+
+	if (!json_is_true(json_object_get(s, "has_value")))
+		return mem_strdup("not set");
+	if (strcmp(print_member(s, "mode", ""), "reveal") == 0)
+		return mem_strdup("REVEALED: the code sees its value");
+	return mem_printf("injected; goes to %s; in %s", hosts, places);
+}
+
+/* Of the server: each of its tools has them. */
+static void print_secrets(const json_t *secrets)
+{
+	size_t i;
+	json_t *s;
+
+	(void)puts("\nSecrets of its server");
+	if (json_array_size(secrets) == 0)
+		(void)puts("  none");
+	json_array_foreach(secrets, i, s)
+	{
+		BOX_CLEANUP(mem_freep) char *line = secret_line(s);
+
+		print_field(print_member(s, "key_name", "?"), line);
+	}
+}
+
 static void print_limits(const json_t *tool, const json_t *server)
 {
 	if (json_is_integer(json_object_get(tool, "timeout_ms")))
@@ -274,6 +337,7 @@ void review_print(const struct review *v, const char *x)
 	else
 		(void)puts("  none");
 	print_allowed_hosts(v->server);
+	print_secrets(v->secrets);
 	if (v->live)
 		print_changes(v);
 	(void)puts("\nCode");
@@ -287,10 +351,10 @@ void review_print(const struct review *v, const char *x)
 void review_print_json(const struct review *v)
 {
 	BOX_CLEANUP(json_decrefp)
-	json_t *tree =
-		json_pack("{s:O, s:O, s:O, s:O?, s:O?, s:s#}", "tool", v->tool, "server", v->server,
-			  "requests", v->requests, "live", v->live, "differences", v->changes,
-			  "diff", v->diff.data ? (const char *)v->diff.data : "", (int)v->diff.len);
+	json_t *tree = json_pack("{s:O, s:O, s:O, s:O, s:O?, s:O?, s:s#}", "tool", v->tool,
+				 "server", v->server, "requests", v->requests, "secrets",
+				 v->secrets, "live", v->live, "differences", v->changes, "diff",
+				 v->diff.data ? (const char *)v->diff.data : "", (int)v->diff.len);
 
 	print_json(stdout, tree);
 }

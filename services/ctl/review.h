@@ -12,6 +12,7 @@ struct review {
 	json_t *tool;
 	json_t *server;
 	json_t *requests; /* hosts that this tool asked for */
+	json_t *secrets;  /* of its server */
 	json_t *live;     /* the live version, when it is not the head; else NULL */
 	json_t *changes;  /* differences of the head to it */
 	struct buf diff;  /* of the code, unified */

@@ -112,6 +112,7 @@ static void answer_sent(struct stream *s)
 	drop_bodies(s);
 	s->sent = 0;
 	wire_next(&s->wire);
+	s->wire.head.max = s->call.permit ? WIRE_HEAD_MAX : WIRE_OPEN_MAX;
 	enter(s, s->call.permit ? STREAM_READING : STREAM_OPENING);
 }
 
@@ -298,7 +299,7 @@ static void stream_new(struct listener *l, int fd)
 	s->fd = fd;
 	s->peer_pid = peer.pid;
 	s->accepted_mono_ms = clock_mono_ms();
-	wire_init(&s->wire, 0);
+	wire_init(&s->wire, WIRE_OPEN_MAX, 0);
 	s->next = l->streams;
 	if (s->next)
 		s->next->prev = s;

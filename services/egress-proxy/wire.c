@@ -2,11 +2,11 @@
 
 #define CHUNK (64u * 1024)
 
-void wire_init(struct wire *w, size_t body_max)
+void wire_init(struct wire *w, size_t head_max, size_t body_max)
 {
 	*w = (struct wire){ .phase = WIRE_IN_LENGTH,
 			    .want = sizeof(w->length),
-			    .head = BUF_INIT(WIRE_HEAD_MAX),
+			    .head = BUF_INIT(head_max),
 			    .body = BUF_INIT(body_max) };
 }
 
@@ -50,7 +50,7 @@ static enum wire_event begin_head(struct wire *w)
 {
 	uint32_t len = read_u32le(w->length);
 
-	if (len == 0 || len > WIRE_HEAD_MAX) {
+	if (len == 0 || len > w->head.max) {
 		w->phase = WIRE_AT_REST;
 		return WIRE_BAD;
 	}

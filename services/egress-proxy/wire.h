@@ -17,24 +17,25 @@
 #include "err.h"
 
 #define WIRE_HEAD_MAX (64u * 1024)
+#define WIRE_OPEN_MAX (512u * 1024) /* of an opening: it holds a grant */
 
 enum wire_event {
 	WIRE_MORE, /* keep reading */
 	WIRE_HEAD, /* head is whole; nothing is read until wire_expect_body */
 	WIRE_BODY, /* body is whole */
-	WIRE_BAD /* a length of 0 or beyond WIRE_HEAD_MAX: nothing that follows can be told apart */
+	WIRE_BAD   /* a length of 0 or beyond the ceiling: nothing that follows can be told apart */
 };
 
 struct wire {
 	enum { WIRE_IN_LENGTH, WIRE_IN_HEAD, WIRE_IN_BODY, WIRE_AT_REST } phase;
 	uint8_t length[4];
-	size_t have; /* bytes of the current part */
-	size_t want; /* its size */
-	struct buf head;
+	size_t have;     /* bytes of the current part */
+	size_t want;     /* its size */
+	struct buf head; /* its max is the ceiling of a head */
 	struct buf body;
 };
 
-void wire_init(struct wire *w, size_t body_max);
+void wire_init(struct wire *w, size_t head_max, size_t body_max);
 void wire_done(struct wire *w);
 /* NULL when at rest. */
 void *wire_space(struct wire *w, size_t *ret_len);

@@ -9,6 +9,7 @@
 #include "json.h"
 #include "log.h"
 #include "mem.h"
+#include "hide.h"
 
 #define PERMIT_MAX ((size_t)1024 * 1024)
 
@@ -47,6 +48,7 @@ void call_unref(struct call *call)
 	if (call->grant)
 		blob_unref(call->grant);
 	free(call->arguments);
+	secrets_done(&call->secrets);
 	(void)pthread_cond_destroy(&call->changed);
 	(void)pthread_mutex_destroy(&call->lock);
 	free(call);
@@ -77,6 +79,18 @@ static struct bytes bytes_of(ProtobufCBinaryData b)
 	return (struct bytes){ b.data, b.len };
 }
 
+static int open_secrets(struct call *call, const struct blob *grant, struct err *err)
+{
+	BOX_CLEANUP(msg_freep) ProtobufCMessage *m = NULL;
+	size_t len;
+	const uint8_t *data = blob_data(grant, &len);
+
+	if (msg_unpack(&mcpbox__v1__grant__descriptor, data, len, &m) < 0)
+		return err_set(err, ERR_INVALID, "the server's grant cannot be read");
+	return secrets_open(call->config->keys, (const PB(Grant) *)m, call->id,
+			    call->spec->warm_reuse, &call->secrets, err);
+}
+
 static void describe_job(struct call *call, size_t arguments_len, ProtobufCBinaryData spec_hash)
 {
 	const PB(ToolSpec) *spec = call->spec;
@@ -89,6 +103,9 @@ static void describe_job(struct call *call, size_t arguments_len, ProtobufCBinar
 				  .modules = spec->modules,
 				  .module_count = spec->n_modules,
 				  .limits = job_limits_of(spec) };
+	if (call->secrets.json)
+		call->job.secrets =
+			(struct bytes){ call->secrets.json->data, call->secrets.json->len };
 	memcpy(call->job.key, spec_hash.data, sizeof(call->job.key));
 }
 
@@ -106,20 +123,41 @@ static bool is_wanted(const struct call *call, const struct hostcall *hostcall)
 		       : events_wants_level(call->log_level, hostcall->level);
 }
 
-static enum event_fate on_event(void *arg, const struct hostcall *hostcall)
+static enum event_fate keep_event(struct call *call, const struct hostcall *hostcall)
 {
-	struct call *call = arg;
 	bool is_kept;
 
-	if (hostcall->op == HOSTCALL_REFUSED)
-		note_refusal(call, hostcall);
-	if (hostcall->op == HOSTCALL_REFUSED || !is_wanted(call, hostcall))
-		return EVENT_IGNORED;
 	(void)pthread_mutex_lock(&call->lock);
 	is_kept = events_add(&call->events, hostcall);
 	(void)pthread_cond_broadcast(&call->changed);
 	(void)pthread_mutex_unlock(&call->lock);
 	return is_kept ? EVENT_KEPT : EVENT_TOO_MANY;
+}
+
+static enum event_fate take_event(struct call *call, const struct hostcall *hostcall,
+				  bool was_redacted)
+{
+	/* A name that is a secret is of no use to whoever reads what was refused. */
+	if (hostcall->op == HOSTCALL_REFUSED && !was_redacted)
+		note_refusal(call, hostcall);
+	if (hostcall->op == HOSTCALL_REFUSED || !is_wanted(call, hostcall))
+		return EVENT_IGNORED;
+	return keep_event(call, hostcall);
+}
+
+static enum event_fate on_event(void *arg, const struct hostcall *hostcall)
+{
+	BOX_CLEANUP(buf_done) struct buf text = BUF_INIT(2 * HOSTCALL_MAX);
+	struct call *call = arg;
+	struct hostcall shown = *hostcall;
+	bool is_changed;
+
+	if (!call->secrets.mask)
+		return take_event(call, hostcall, false);
+	buf_add(&text, hostcall->event.at, hostcall->event.len);
+	is_changed = hide_json(call->secrets.mask, &text);
+	shown.event = (struct json_span){ buf_str(&text), text.len };
+	return take_event(call, &shown, is_changed);
 }
 
 static int open_stream(void *arg, uint32_t remaining_ms, struct err *err)
@@ -168,6 +206,9 @@ int call_new(struct calls *all, const struct calls_config *config, const struct 
 	if (order->grant) {
 		call->grant = blob_ref(order->grant);
 		pack(&order->signed_permit->base, &call->permit);
+		r = open_secrets(call, order->grant, err);
+		if (r < 0)
+			return r;
 	}
 	describe_job(call, order->arguments.len, order->permit->spec_hash);
 	*ret = TAKE(call);
@@ -180,6 +221,7 @@ static void set_done(struct call *call)
 {
 	/* Buffers are of no more use; the verdict stays. */
 	run_done(&call->run);
+	secrets_done(&call->secrets);
 	call->judged_us = clock_mono_us();
 	call->is_done = true;
 	(void)pthread_cond_broadcast(&call->changed);
@@ -211,6 +253,7 @@ bool call_step(struct call *call, uint64_t until_mono_ms, bool is_foreground)
 		return false;
 	(void)pthread_mutex_lock(&call->lock);
 	if (r > 0) {
+		facts.mask = call->secrets.mask;
 		result_judge(&facts, &call->result);
 		call->ended = facts.ended;
 		set_done(call);

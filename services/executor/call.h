@@ -5,6 +5,7 @@
 #include "events.h"
 #include "refusals.h"
 #include "run.h"
+#include "secrets.h"
 
 #define CALL_ID_MAX 128
 
@@ -14,10 +15,11 @@ struct call {
 	atomic_uint refs;
 	char id[CALL_ID_MAX];
 	char permit_id[CALL_ID_MAX];
-	struct buf permit;   /* packed SignedPermit; only with a grant */
-	struct blob *grant;  /* or NULL */
-	PB(ToolSpec) * spec; /* own */
-	uint8_t *arguments;  /* own */
+	struct buf permit;      /* packed SignedPermit; only with a grant */
+	struct blob *grant;     /* or NULL */
+	PB(ToolSpec) * spec;    /* own */
+	uint8_t *arguments;     /* own */
+	struct secrets secrets; /* until it is done */
 	bool wants_progress;
 	char log_level[16];
 	struct job job; /* points into the above */

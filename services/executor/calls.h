@@ -11,6 +11,7 @@
 #include "attrs.h"
 #include "blobs.h"
 #include "err.h"
+#include "keys.h"
 #include "msg.h"
 #include "pool.h"
 
@@ -40,6 +41,8 @@ struct call_egress {
 
 struct calls_config {
 	struct pool *pool; /* borrowed */
+	const struct keys
+		*keys; /* borrowed; open what is revealed to tools; NULL: calls get no secrets */
 	uint32_t capacity;
 	uint32_t tool_max;   /* of one tool at once; 0: no cap */
 	uint32_t server_max; /* of one server's tools at once; 0: no cap */

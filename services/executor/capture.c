@@ -47,16 +47,23 @@ static void add_repaired(const uint8_t *p, size_t left, bool is_cut, struct buf 
 	}
 }
 
+bool capture_is_cut(const struct capture *c)
+{
+	return c->total > c->kept.len;
+}
+
 void capture_text(const struct capture *c, struct buf *ret)
 {
-	bool is_cut = c->total > c->kept.len;
-
 	if (text_is_utf8(c->kept.data, c->kept.len) &&
 	    !memchr(buf_str((struct buf *)&c->kept), 0, c->kept.len))
 		buf_add(ret, c->kept.data, c->kept.len);
 	else
-		add_repaired(c->kept.data, c->kept.len, is_cut, ret);
-	if (is_cut)
+		add_repaired(c->kept.data, c->kept.len, capture_is_cut(c), ret);
+}
+
+void capture_mark(const struct capture *c, struct buf *ret)
+{
+	if (capture_is_cut(c))
 		buf_printf(ret, "\n[output cut: %llu of %llu bytes are shown]",
 			   (unsigned long long)c->kept.len, (unsigned long long)c->total);
 }

@@ -20,8 +20,10 @@ struct capture {
 
 void capture_add(struct capture *c, const void *data, size_t len);
 void capture_done(struct capture *c);
-/* Appends what was kept as valid UTF-8 (foreign bytes and NUL become U+FFFD), with a marker when
- * cut. */
+bool capture_is_cut(const struct capture *c);
+/* Appends what was kept as valid UTF-8 (foreign bytes and NUL become U+FFFD). */
 void capture_text(const struct capture *c, struct buf *ret);
+/* Says that something is missing, when it is. */
+void capture_mark(const struct capture *c, struct buf *ret);
 /* Nothing but white space? */
 bool capture_is_blank(const struct capture *c);

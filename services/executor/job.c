@@ -112,6 +112,7 @@ static void add_arguments(const struct job *job, struct buf *ret)
 	} else {
 		buf_add_str(ret, "{}");
 	}
+	add_json(ret, "secrets", job->secrets);
 	buf_add_char(ret, '}');
 }
 
@@ -122,6 +123,9 @@ int job_add_call(const struct job *job, struct buf *ret, struct err *err)
 
 	if (job->is_inspection && !text_is_utf8(job->code.data, job->code.len))
 		return err_set(err, ERR_INVALID, "the code is not UTF-8");
+	/* The whole size at once: growing would leave copies of secrets in freed memory. */
+	if (job->secrets.len > 0)
+		(void)buf_grow(ret, job->arguments.len + job->secrets.len + 64);
 	buf_add_u32le(ret, 0);
 	add_arguments(job, ret);
 	if (ret->is_over || ret->len - start - 4 > WIRE_CALL_MAX)

@@ -38,6 +38,7 @@ struct job {
 	bool is_warm;               /* its processes serve many calls, one after the other */
 	struct bytes code;          /* UTF-8 */
 	struct bytes arguments;     /* JSON object, scanned */
+	struct bytes secrets;       /* JSON object, or empty: none */
 	struct bytes input_schema;  /* JSON or empty */
 	struct bytes output_schema; /* JSON or empty */
 	char *const *modules;       /* beside the default list */
@@ -56,6 +57,6 @@ struct wire_tool job_wire(const struct job *job);
 int job_open_payload(const struct job *job, struct err *err) BOX_MUST_CHECK;
 /* Its bytes.  -ERR_INVALID when the code is not UTF-8, -ERR_TOO_LARGE. */
 int job_add_payload(const struct job *job, struct buf *ret, struct err *err) BOX_MUST_CHECK;
-/* The frame that starts a call: length and {"arguments":...}.  The source of an inspection is its
+/* The frame that starts a call: length and {"arguments":...,"secrets":...}.  The source of an inspection is its
  * argument `code`. */
 int job_add_call(const struct job *job, struct buf *ret, struct err *err) BOX_MUST_CHECK;

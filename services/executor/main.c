@@ -1,5 +1,5 @@
 /* The executor's supervisor: takes calls from the bus, has them run in sandboxes, gives what came
- * of them. Runs no Python and holds no tool's secret. */
+ * of them. Runs no Python; holds a secret that is revealed to a tool while its call runs, no longer. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -68,6 +68,7 @@ static int start_sandboxes(struct executor *x, struct err *err)
 	pool_add_layers_json(x->pool, &x->layers_json);
 	x->blobs = blobs_new(BLOBS_MAX_BYTES);
 	calls.pool = x->pool;
+	calls.keys = x->keys;
 	calls.memory_mb = pool_machine_mb(x->pool) * MEMORY_PERCENT / 100;
 	calls.open_stream = open_stream;
 	calls.arg = x;

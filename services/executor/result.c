@@ -7,6 +7,7 @@
 #include "json_proto.h"
 #include "mem.h"
 #include "parse.h"
+#include "hide.h"
 
 #define SCRATCH_FILES 1024u /* nr_inodes of worker/rootfs.c */
 
@@ -523,9 +524,16 @@ static void judge_frame(const struct run_facts *f, struct result *ret)
 	}
 }
 
-void result_judge(const struct run_facts *f, struct result *ret)
+static void take_output(const struct run_facts *f, struct result *ret)
 {
 	capture_text(f->output, &ret->output);
+	if (f->mask)
+		(void)hide_text(f->mask, capture_is_cut(f->output), &ret->output);
+	capture_mark(f->output, &ret->output);
+}
+
+static void judge(const struct run_facts *f, struct result *ret)
+{
 	for (size_t i = 0; i < ARRAY_LEN(causes); i++) {
 		if (causes[i].cause == f->cause) {
 			causes[i].say(f, ret);
@@ -537,6 +545,18 @@ void result_judge(const struct run_facts *f, struct result *ret)
 		judge_frame(f, ret);
 	else
 		fail(f, say_end(f, ret), ret);
+}
+
+void result_judge(const struct run_facts *f, struct result *ret)
+{
+	take_output(f, ret);
+	judge(f, ret);
+	if (!f->mask)
+		return;
+	(void)hide_json(f->mask, &ret->content);
+	(void)hide_json(f->mask, &ret->structured);
+	(void)hide_json(f->mask, &ret->error_detail);
+	(void)hide_text(f->mask, false, &ret->error_text);
 }
 
 int result_judge_inspection(const struct run_facts *f, PB(InspectReply) * *ret, struct err *err)

@@ -11,6 +11,7 @@
 #include "capture.h"
 #include "err.h"
 #include "job.h"
+#include "mask.h"
 #include "wire.h"
 
 /* Answer and structured value together must fit into one bus frame. */
@@ -43,6 +44,7 @@ struct run_facts {
 	uint32_t duration_ms; /* 0: not known */
 	const struct job_limits *limits;
 	const struct capture *output;
+	const struct mask *mask;   /* what is to be hidden in all that leaves; NULL: nothing */
 	const char *cancel_reason; /* or NULL */
 };
 

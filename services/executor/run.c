@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "cleanup.h"
 #include "clock.h"
+#include "crypto.h"
 #include "tasks.h"
 
 #define STREAMS_MAX 64u   /* opens per call; how many may be open at once is the grant's */
@@ -34,8 +35,16 @@ void run_init(struct run *r, struct pool *pool, const struct job *job,
 	(void)pthread_mutex_init(&r->lock, NULL);
 }
 
+/* It may hold secrets. */
+static void wipe_call(struct run *r)
+{
+	if (r->call.data)
+		crypto_wipe(r->call.data, r->call.cap);
+}
+
 void run_done(struct run *r)
 {
+	wipe_call(r);
 	buf_done(&r->call);
 	buf_done(&r->frame);
 	buf_done(&r->host_in);
@@ -298,9 +307,9 @@ static void send_call(struct run *r)
 	ssize_t n = send(r->host_fd, r->call.data + r->call_sent, r->call.len - r->call_sent,
 			 MSG_DONTWAIT | MSG_NOSIGNAL);
 
-	if (n > 0)
-		r->call_sent += (size_t)n;
-	else if (n < 0 && errno != EAGAIN && errno != EINTR)
+	if (n > 0 && (r->call_sent += (size_t)n) == r->call.len)
+		wipe_call(r);
+	if (n < 0 && errno != EAGAIN && errno != EINTR)
 		r->host_fd = -1;
 }
 

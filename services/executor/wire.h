@@ -15,7 +15,7 @@
  * The payload of TOOL is JSON (job.h), read from its beginning.  A process made by FORK confines
  * itself and waits on HOST, a stream socket, for
  *
- *	u32 little-endian length, at most WIRE_CALL_MAX, and as many bytes: {"arguments":{...}}
+ *	u32 little-endian length, at most WIRE_CALL_MAX, and as many bytes: {"arguments":{...},"secrets":{...}}
  *
  * which starts the call; from then on HOST carries the host calls (hostcalls.h) until the answer is
  * on RESULT: u32 little-endian length and as many bytes (result.h).  The process then exits; with

@@ -11,7 +11,12 @@
 #include "seal.h"
 #include "servers.h"
 
-enum { KEY_MAX = 255, VALUE_MAX = 10000, HOSTS_MAX = 32 };
+enum {
+	KEY_MAX = 255,
+	VALUE_MAX = 10000,
+	HOSTS_MAX = 32,
+	ALL_MAX = 128 * 1024 /* of one server; they travel in its grant */
+};
 
 /* LLMs may write it as they like; people keep to capitals, as environment variables are written. */
 static bool is_key(const char *s, size_t len, bool capitals)
@@ -40,8 +45,14 @@ static int check_key(const char *field, ProtobufCBinaryData key, bool capitals, 
 
 static json_t *secret_detail(const PB(Secret) * s)
 {
-	return json_pack("{s:s, s:s, s:s}", "server_id", s->server_id, "key", s->key_name, "mode",
-			 s->mode);
+	json_t *hosts = json_array(), *places = json_array();
+
+	for (size_t i = 0; i < s->n_hosts; i++)
+		json_array_append_new(hosts, json_string(s->hosts[i]));
+	for (size_t i = 0; i < s->n_places; i++)
+		json_array_append_new(places, json_string(s->places[i]));
+	return json_pack("{s:s, s:s, s:s, s:o, s:o}", "server_id", s->server_id, "key", s->key_name,
+			 "mode", s->mode, "hosts", hosts, "places", places);
 }
 
 /* ---- making a place ------------------------------------------------------------------------------ */
@@ -210,6 +221,13 @@ static int take_hosts(struct work *w, const PB(SetSecretRequest) * in, PB(Secret
 	if (in->n_hosts > HOSTS_MAX)
 		return err_set_field(err, ERR_INVALID, "hosts", NULL, "at most %d hosts",
 				     HOSTS_MAX);
+	/* Setting a new value must not loose an old one's bonds. */
+	if (in->n_hosts == 0)
+		return 0;
+	if (in->n_hosts == 1 && strcmp(in->hosts[0], "*") == 0) {
+		s->n_hosts = 0;
+		return 0;
+	}
 	s->hosts = arena_pointers(&w->arena, in->n_hosts);
 	for (size_t i = 0; i < in->n_hosts; i++) {
 		struct host_entry h;
@@ -227,7 +245,7 @@ static int take_hosts(struct work *w, const PB(SetSecretRequest) * in, PB(Secret
 static int take_mode(struct work *w, const char *mode, PB(Secret) * s, struct err *err)
 {
 	if (mode[0] == '\0')
-		mode = "inject";
+		return 0;
 	if (strcmp(mode, "inject") != 0 && strcmp(mode, "reveal") != 0)
 		return err_set_field(err, ERR_INVALID, "mode", NULL,
 				     "mode must be inject or reveal");
@@ -235,11 +253,60 @@ static int take_mode(struct work *w, const char *mode, PB(Secret) * s, struct er
 	return 0;
 }
 
+static int take_places(struct work *w, const PB(SetSecretRequest) * in, PB(Secret) * s,
+		       struct err *err)
+{
+	static const char *const known[] = { "header", "query", "path", "body" };
+	bool wanted[ARRAY_LEN(known)] = { false };
+
+	for (size_t i = 0; i < in->n_places; i++) {
+		size_t k = 0;
+
+		while (k < ARRAY_LEN(known) && strcmp(known[k], in->places[i]) != 0)
+			k++;
+		if (k == ARRAY_LEN(known))
+			return err_set_field(err, ERR_INVALID, "places", NULL,
+					     "places are header, query, path and body");
+		wanted[k] = true;
+	}
+	if (in->n_places == 0)
+		return 0;
+	s->n_places = 0;
+	s->places = arena_pointers(&w->arena, ARRAY_LEN(known));
+	for (size_t k = 0; k < ARRAY_LEN(known); k++)
+		if (wanted[k])
+			s->places[s->n_places++] = arena_str(&w->arena, known[k]);
+	return 0;
+}
+
+static int check_size(struct work *w, const PB(Secret) * s, size_t value_len, struct err *err)
+{
+	int64_t others;
+	int r = store_secret_sizes(w->tx, s->server_id, s->id, &others);
+
+	if (r != 0)
+		return r;
+	for (size_t i = 0; i < s->n_hosts; i++)
+		value_len += strlen(s->hosts[i]) + 2;
+	if (others + (int64_t)value_len <= ALL_MAX)
+		return 0;
+	return err_set_field(err, ERR_TOO_LARGE, "value", "delete those that are not used",
+			     "the secrets of one server may come to %d KiB", ALL_MAX / 1024);
+}
+
 static int check_value(ProtobufCBinaryData value, struct err *err)
 {
 	if (value.len == 0)
 		return err_set_field(err, ERR_INVALID, "value", NULL, "the value is missing");
 	return check_text("value", value, VALUE_MAX, err);
+}
+
+/* Values travel in the grant; whether processes are used again, which is in the spec, hangs on the modes. */
+static int build_anew(struct work *w, const char *server_id)
+{
+	int r = store_server_forget_grant(w->tx, server_id);
+
+	return r == 0 ? store_server_forget_specs(w->tx, server_id) : r;
 }
 
 int secret_set(struct work *w, const void *message, struct err *err)
@@ -258,12 +325,15 @@ int secret_set(struct work *w, const void *message, struct err *err)
 	if (r == 0)
 		r = take_hosts(w, in, s, err);
 	if (r == 0)
+		r = take_places(w, in, s, err);
+	if (r == 0)
+		r = check_size(w, s, in->value.len, err);
+	if (r == 0)
 		r = store_secret_set(w->tx, s,
 				     seal_value(&w->arena, w->reg->seal_key, s->server_id,
 						s->key_name, in->value));
-	/* Whether processes are used again hangs on it. */
 	if (r == 0)
-		r = store_server_forget_specs(w->tx, s->server_id);
+		r = build_anew(w, s->server_id);
 	if (r != 0)
 		return r;
 	work_audit(w, "secret.set", "secret", s->id, "ok", secret_detail(s));
@@ -283,7 +353,10 @@ int secret_delete(struct work *w, const void *message, struct err *err)
 	if (r == 0)
 		r = store_secret_delete(w->tx, s->id);
 	if (r == 0)
-		r = store_server_forget_specs(w->tx, s->server_id);
+		r = build_anew(w, s->server_id);
+	/* Grants that still hold it are out; without a value it never was in one. */
+	if (r == 0 && s->has_value)
+		r = store_permits_revoke(w->tx, s->server_id, NULL);
 	if (r != 0)
 		return r;
 	work_audit(w, "secret.deleted", "secret", s->id, "ok", secret_detail(s));

@@ -115,6 +115,8 @@ static int save_policy(struct work *w, PB(SecurityPolicy) * p)
 {
 	int r = store_policy_save(w->tx, p);
 
+	if (r == 0)
+		r = store_grants_forget(w->tx); /* they say what is masked */
 	w->object_kind = "settings";
 	w->object_id = "security-policy";
 	if (r != 0)

@@ -2,6 +2,7 @@
 
 #include <string.h>
 #include "checks.h"
+#include "deliver.h"
 #include "id.h"
 #include "keys.h"
 #include "module_names.h"
@@ -109,7 +110,10 @@ static int build_grant(struct work *w, const char *server_id, const char *server
 	grant.max_connections = GRANT_CONNECTIONS;
 	grant.policy_revision = (uint64_t)policy->revision;
 	grant.ask_allowed = true;
-	r = put_blob(w, "grant", &grant.base, ret);
+	grant.shows_revealed = strcmp(policy->redact_secrets_in_output, "disabled") == 0;
+	r = deliver_secrets(w, &grant);
+	if (r == 0)
+		r = put_blob(w, "grant", &grant.base, ret);
 	return r == 0 ? store_grant_set(w->tx, server_id, work_bytes(ret->hash)) : r;
 }
 

@@ -95,6 +95,7 @@ int store_server_published(struct store_tx *tx, const char *id, int64_t *ret) BO
 int store_server_reveals(struct store_tx *tx, const char *id, bool *ret) BOX_MUST_CHECK;
 /* Its grant (and then its specs) will be built anew before the next permit. */
 int store_server_forget_grant(struct store_tx *tx, const char *id) BOX_MUST_CHECK;
+int store_grants_forget(struct store_tx *tx) BOX_MUST_CHECK; /* of all servers */
 int store_server_forget_specs(struct store_tx *tx, const char *id) BOX_MUST_CHECK;
 
 /* Until the end of the transaction nobody pauses or resumes (exclusive) or relies on its not being so. */
@@ -202,7 +203,13 @@ int store_secret_get(struct store_tx *tx, const char *server_id, const char *key
 		     PB(Secret) * *ret) BOX_MUST_CHECK;
 int store_secret_list(struct store_tx *tx, const char *server_id, PB(Secret) * **ret,
 		      size_t *ret_count) BOX_MUST_CHECK;
-/* Mode, hosts and the sealed value. */
+/* Those that have a value, sealed. */
+int store_secret_values(struct store_tx *tx, const char *server_id, ROW(SecretRow) * **ret,
+			size_t *ret_count) BOX_MUST_CHECK;
+/* What those of a server but one come to in its grant, in bytes. */
+int store_secret_sizes(struct store_tx *tx, const char *server_id, const char *but_id,
+		       int64_t *ret) BOX_MUST_CHECK;
+/* Mode, hosts, places and the sealed value. */
 int store_secret_set(struct store_tx *tx, const PB(Secret) * s, struct bytes sealed) BOX_MUST_CHECK;
 int store_secret_delete(struct store_tx *tx, const char *id) BOX_MUST_CHECK;
 

@@ -57,6 +57,11 @@ int store_approval_stats(struct store_tx *tx, PB(GetApprovalStatsReply) * *ret)
 		NULL, 0);
 }
 
+/* Of the secrets that have a value. */
+#define SQL_KEYS(mode)                                                                             \
+	" (SELECT array_agg(x.key_name ORDER BY x.key_name) FROM secrets x WHERE x.server_id = s.id" \
+	" AND x.value IS NOT NULL AND x.mode = '" mode "')"
+
 int store_approval_list(struct store_tx *tx, const struct filter *f, PB(ToolApproval) * **ret,
 			size_t *ret_count, int64_t *ret_total)
 {
@@ -73,7 +78,8 @@ int store_approval_list(struct store_tx *tx, const struct filter *f, PB(ToolAppr
 		" (SELECT array_agg(DISTINCT n.host || coalesce(':' || n.port, '')"
 		"   || CASE WHEN n.private_requested THEN '+private' ELSE '' END)"
 		"  FROM network_requests n WHERE n.tool_id = t.id AND n.status <> 'rejected')"
-		" AS requested_hosts" SQL_APPROVALS
+		" AS requested_hosts," SQL_KEYS("reveal") " AS revealed_secrets," SQL_KEYS(
+			"inject") " AS injected_secrets" SQL_APPROVALS
 		" ORDER BY t.approval_requested_at DESC NULLS LAST, t.id DESC LIMIT $4 OFFSET $5"
 	};
 

@@ -181,6 +181,14 @@ int store_server_forget_grant(struct store_tx *tx, const char *id)
 		pg_exec(tx, "UPDATE servers SET grant_hash = NULL WHERE id = $1", P_TEXT(id)));
 }
 
+int store_grants_forget(struct store_tx *tx)
+{
+	int64_t n = pg_run(tx, "UPDATE servers SET grant_hash = NULL WHERE grant_hash IS NOT NULL",
+			   NULL, 0);
+
+	return n < 0 ? (int)n : 0;
+}
+
 int store_server_forget_specs(struct store_tx *tx, const char *id)
 {
 	int64_t n = pg_exec(tx, "UPDATE tools SET live_spec_hash = NULL WHERE server_id = $1",

@@ -31,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	size_t at = 1;
 	struct wire w;
 
-	wire_init(&w, BODY_MAX);
+	wire_init(&w, WIRE_HEAD_MAX, BODY_MAX);
 	while (at < len) {
 		size_t room;
 		void *space = wire_space(&w, &room);

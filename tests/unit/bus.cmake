@@ -1,4 +1,4 @@
-foreach(file frame window keys permit spool answer)
+foreach(file frame window keys delivery permit spool answer)
 	box_unit_test(common ${file})
 endforeach()
 box_unit_test(common doorstep LIBS box_nng)

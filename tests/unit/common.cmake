@@ -1,4 +1,4 @@
-foreach(file buf parse json err_json json_proto msg crypto cfg http_parse http_server confine service redact)
+foreach(file buf mask parse json err_json json_proto msg crypto cfg http_parse http_server confine service redact)
 	box_unit_test(common ${file})
 endforeach()
 foreach(file json_scan json_proto msg http_parse parse redact)

@@ -8,7 +8,7 @@ endforeach()
 target_link_libraries(no_namespaces PRIVATE PkgConfig::SECCOMP)
 target_link_libraries(seccomp_profile PRIVATE PkgConfig::SECCOMP)
 
-foreach(file wire result hostcalls tables cgroup host)
+foreach(file wire result hide secrets hostcalls tables cgroup host)
 	box_unit_test(executor ${file} LIBS box_executor)
 endforeach()
 foreach(file wire result hostcalls)

@@ -94,6 +94,7 @@ static void news_keys_go_to_those_who_may_listen(void **state)
 		assert_int_equal(keys_news(k, NEWS_AUDIT, 1) != NULL, hears_audit);
 		assert_int_equal(keys_box(k, 1) != NULL,
 				 role == ROLE_EGRESS || role == ROLE_EXECUTOR);
+		assert_int_equal(keys_box_public(k, ROLE_EGRESS, 1) != NULL, role == ROLE_REGISTRY);
 		keys_free(k);
 	}
 }

@@ -34,7 +34,7 @@ static void reads_head_and_body_at_any_step(void **state)
 		size_t len = sizeof(bytes) - 1;
 		struct wire w;
 
-		wire_init(&w, 100);
+		wire_init(&w, WIRE_HEAD_MAX, 100);
 		assert_int_equal(feed(&w, &p, &len, step), WIRE_HEAD);
 		assert_memory_equal(w.head.data, "{}", 2);
 		assert_int_equal(wire_expect_body(&w, 5), WIRE_MORE);
@@ -69,7 +69,7 @@ static void refuses_lengths_of_zero_and_beyond_the_ceiling(void **state)
 		size_t room;
 		struct wire w;
 
-		wire_init(&w, 0);
+		wire_init(&w, WIRE_HEAD_MAX, 0);
 		assert_int_equal(feed(&w, &p, &len, 4), rows[i].event);
 		assert_true((wire_space(&w, &room) == NULL) == (rows[i].event == WIRE_BAD));
 		wire_done(&w);
@@ -85,7 +85,7 @@ static void takes_memory_for_what_arrived_not_for_what_was_announced(void **stat
 	struct wire w;
 
 	(void)state;
-	wire_init(&w, 10u * 1024 * 1024);
+	wire_init(&w, WIRE_HEAD_MAX, 10u * 1024 * 1024);
 	assert_int_equal(feed(&w, &p, &len, 5), WIRE_HEAD);
 	assert_int_equal(wire_expect_body(&w, 10u * 1024 * 1024), WIRE_MORE);
 	assert_non_null(wire_space(&w, &room));

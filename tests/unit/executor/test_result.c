@@ -414,6 +414,7 @@ static void capture_keeps_the_first_part_and_says_so(void **state)
 	for (int i = 0; i < 100; i++)
 		capture_add(&c, chunk, sizeof(chunk));
 	capture_text(&c, &text);
+	capture_mark(&c, &text);
 	assert_int_equal(c.total, 100000);
 	assert_true(text.len > CAPTURE_KEPT && text.len < CAPTURE_KEPT + 100);
 	assert_non_null(strstr(buf_str(&text), "[output cut: 65536 of 100000 bytes are shown]"));
@@ -446,6 +447,7 @@ static void capture_repairs_foreign_bytes(void **state)
 
 		capture_add(&c, rows[i].in, rows[i].len);
 		capture_text(&c, &text);
+		capture_mark(&c, &text);
 		assert_string_equal(buf_str(&text), rows[i].out);
 		buf_done(&text);
 		capture_done(&c);

@@ -59,13 +59,14 @@ def prepare(is_awaited=False):
 
 
 def run(arguments):
-    """One call: JSON bytes {arguments} in, the answer frame's JSON bytes out.  Never raises but for lack of memory."""
+    """One call: JSON bytes {arguments, secrets} in, the answer frame's JSON bytes out.  Never raises but for lack of memory."""
     return _serve(_bound, arguments)
 
 
 def _serve(bound, arguments):
     try:
-        return bound.run(_loads(arguments).get("arguments", {}))
+        fields = _loads(arguments)
+        return bound.run(fields.get("arguments", {}), fields.get("secrets"))
     except MemoryError:
         raise
     except BaseException as e:
@@ -83,5 +84,5 @@ class Inspection:
     def prepare(self):
         self.run({"code": "def main(a: int): pass"})
 
-    def run(self, values):
+    def run(self, values, secrets=None):
         return result.encode_inspection(self.derive(values["code"]))

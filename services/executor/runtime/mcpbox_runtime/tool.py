@@ -29,6 +29,12 @@ def preload_all():
         importlib.import_module(name)
 
 
+class _Secrets(dict):
+    def __missing__(self, key):
+        raise KeyError("the server has no secret '%s' that is set: ask for it with mcpbox_create_server_secret; an "
+                       "administrator sets its value" % (key,))
+
+
 class Tool:
     def __init__(self, fields, is_late=False):
         self.source = fields["code"]
@@ -89,7 +95,7 @@ class Tool:
 
     # ---- the body ----
 
-    def _start(self, values):
+    def _start(self, values, secrets):
         if self.failure is not None:
             raise self.failure.with_traceback(None)
         module = types.ModuleType("tool")
@@ -97,7 +103,7 @@ class Tool:
         space = module.__dict__
         space.update(
             __builtins__=self.builtins, __file__=SOURCE_FILE, arguments=values, json=json,
-            secrets=types.MappingProxyType({}), mcp=mcp_object.Mcp(), http=http_object.Http(),
+            secrets=types.MappingProxyType(_Secrets(secrets or ())), mcp=mcp_object.Mcp(), http=http_object.Http(),
         )
         if "datetime" in self.source:
             import datetime  # loaded when the tool was bound
@@ -111,9 +117,12 @@ class Tool:
             raise errors.Refused("NameError", "the code defines no function 'main'")
         self.space, self.binder = space, arguments.Binder(main, space)
 
-    def _renew(self, values):
+    def _renew(self, values, secrets):
         """A further call in the same process: what the one before left in the runtime's own state goes."""
         self.space["arguments"] = values
+        # Placeholders are of one call.  A tool that imports the module of that name has taken the mapping's place.
+        if type(self.space.get("secrets")) is types.MappingProxyType:
+            self.space["secrets"] = types.MappingProxyType(_Secrets(secrets or ()))
         refused.begin()
         if any(stream.closed for stream in self.streams):
             open_streams()
@@ -150,20 +159,20 @@ class Tool:
         except StopIteration as e:
             return e.value
 
-    def _call(self, values):
+    def _call(self, values, secrets):
         self.check_arguments.demand(values)
         if self.space is None:
-            self._start(values)
+            self._start(values, secrets)
         else:
-            self._renew(values)
+            self._renew(values, secrets)
         value = self.binder.call(values)
         if type(value) is _Coroutine:
             return self._drive(value)
         return self._drive(_finish(value)) if hasattr(type(value), "__await__") else value
 
-    def run(self, values):
+    def run(self, values, secrets=None):
         try:
-            answer = result.encode(self._call(values), self)
+            answer = result.encode(self._call(values, secrets), self)
         except BaseException as e:
             answer = errors.answer(e, self.lines)
         self._flush()
