@@ -58,8 +58,9 @@ int store_approval_stats(struct store_tx *tx, PB(GetApprovalStatsReply) * *ret)
 }
 
 /* Of the secrets that have a value. */
-#define SQL_KEYS(mode)                                                                             \
-	" (SELECT array_agg(x.key_name ORDER BY x.key_name) FROM secrets x WHERE x.server_id = s.id" \
+#define SQL_KEYS(mode)                                                                           \
+	" (SELECT array_agg(x.key_name ORDER BY x.key_name) FROM secrets x WHERE x.server_id = " \
+	"s.id"                                                                                   \
 	" AND x.value IS NOT NULL AND x.mode = '" mode "')"
 
 int store_approval_list(struct store_tx *tx, const struct filter *f, PB(ToolApproval) * **ret,
@@ -80,7 +81,8 @@ int store_approval_list(struct store_tx *tx, const struct filter *f, PB(ToolAppr
 		"  FROM network_requests n WHERE n.tool_id = t.id AND n.status <> 'rejected')"
 		" AS requested_hosts," SQL_KEYS("reveal") " AS revealed_secrets," SQL_KEYS(
 			"inject") " AS injected_secrets" SQL_APPROVALS
-		" ORDER BY t.approval_requested_at DESC NULLS LAST, t.id DESC LIMIT $4 OFFSET $5"
+				  " ORDER BY t.approval_requested_at DESC NULLS LAST, t.id DESC "
+				  "LIMIT $4 OFFSET $5"
 	};
 
 	return pg_list_rows(tx, &list, f, (void ***)ret, ret_count, ret_total);

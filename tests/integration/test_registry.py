@@ -1134,6 +1134,61 @@ def test_refuses_bad_secrets_and_says_the_value_in_no_refusal(staffed):
     assert [s["key_name"] for s in r.admin("LIST_SECRETS", server_id=server_id)["items"]] == ["API_KEY"]
 
 
+def granted(r, name="service_status"):
+    """The grant of a tool as executors and the egress-proxy get it: what text stands in its bytes."""
+    return published(r)[name]["grant_hash"], r.sql(
+        "SELECT encode(b.data, 'escape') FROM servers s JOIN blobs b ON b.hash = s.grant_hash")
+
+
+def test_a_new_value_a_mode_and_a_deletion_are_in_the_next_grant(staffed):
+    r = staffed
+    server_id, tool_id = make_live(r)
+    hashes = [granted(r)[0]]
+    r.llm("CREATE_SERVER_SECRET", server_id=server_id, key="API_KEY")
+    assert granted(r)[0] == hashes[0], "without a value it is nowhere"
+    for change in ({"value": VALUE}, {"value": VALUE}, {"value": "another", "mode": "reveal"}):
+        r.admin("SET_SECRET", server_id=server_id, key="API_KEY", **change)
+        hashed, data = granted(r)
+        assert hashed not in hashes and "API_KEY" in data and VALUE not in data and "another" not in data
+        hashes.append(hashed)
+    assert r.admin("LIST_TOOL_APPROVALS", status="all")["items"][0]["revealed_secrets"] == ["API_KEY"]
+    permits = r.sql("SELECT count(*) FROM permits WHERE revoked_at IS NULL")
+    r.admin("DELETE_SECRET", server_id=server_id, key="API_KEY")
+    assert permits != "0" and r.sql("SELECT count(*) FROM permits WHERE revoked_at IS NULL") == "0"
+    assert "API_KEY" not in granted(r)[1]
+
+
+def test_what_is_not_said_when_a_value_is_set_stays_as_it_was(staffed):
+    r = staffed
+    server_id, _ = make_live(r)
+    r.llm("CREATE_SERVER_SECRET", server_id=server_id, key="K")
+
+    def put(**body):
+        s = r.admin("SET_SECRET", server_id=server_id, key="K", value=VALUE, **body)["secret"]
+        return s["mode"], s.get("hosts", []), s["places"]
+
+    assert put() == ("inject", [], ["header"])
+    bound = ("inject", ["api.example.com", "*.example.org:8443"], ["query", "body"])
+    assert put(hosts=["api.example.com", "*.example.org:8443"], places=["body", "query", "body"]) == bound
+    assert put() == bound, "a new value does not loosen its bonds"
+    assert put(mode="reveal") == ("reveal", *bound[1:])
+    assert put(mode="inject", hosts=["*"], places=["header"]) == ("inject", [], ["header"])
+    with pytest.raises(Refused, match="header, query, path and body"):
+        put(places=["cookie"])
+
+
+def test_the_secrets_of_one_server_have_a_ceiling(staffed):
+    r = staffed
+    server_id, _ = make_live(r)
+    for i in range(13):
+        r.admin("ADD_SECRET", server_id=server_id, key_name=f"K{i}")
+    for i in range(12):
+        r.admin("SET_SECRET", server_id=server_id, key=f"K{i}", value="x" * 10000)
+    with pytest.raises(Refused, match="128 KiB"):
+        r.admin("SET_SECRET", server_id=server_id, key="K12", value="x" * 10000)
+    r.admin("SET_SECRET", server_id=server_id, key="K0", value="y" * 10000)
+
+
 # ---- logs of calls -------------------------------------------------------------------------------
 
 
