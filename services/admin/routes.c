@@ -172,6 +172,7 @@ static const struct route routes[] = {
 	ASK("GET", "/api/execution-logs", NO_BODY, LIST_EXECUTIONS, 0, 200, NULL),
 	ASK("GET", "/api/execution-logs/stats", NO_BODY, GET_EXECUTION_STATS, 0, 200, NULL),
 	ASK("GET", "/api/dashboard", NO_BODY, GET_DASHBOARD, 0, 200, NULL),
+	ASK("DELETE", "/api/activity/logs", NO_BODY, DELETE_ACTIVITY, 0, 200, NULL),
 	ASK("GET", "/api/logs/{log_id}", NO_BODY, GET_EXECUTION, 0, 200, NULL),
 
 	/* decisions */

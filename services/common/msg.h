@@ -80,6 +80,7 @@
 	X(112, GET_EXECUTION, get_execution_request, execution)                                  \
 	X(113, GET_EXECUTION_STATS, get_execution_stats_request, get_execution_stats_reply)      \
 	X(114, GET_DASHBOARD, get_dashboard_request, get_dashboard_reply)                        \
+	X(115, DELETE_ACTIVITY, delete_activity_request, delete_activity_reply)                  \
 	/* people, settings */                                                                   \
 	X(60, AUTH_STATUS, auth_status_request, auth_status_reply)                               \
 	X(61, SETUP, setup_request, setup_reply)                                                 \

@@ -300,6 +300,12 @@ static void print_verdict(const PB(VerifyAuditReply) * v)
 	if (v->intact) {
 		(void)printf("The chain is intact: %llu rows, head %llu\n",
 			     (unsigned long long)v->rows, (unsigned long long)v->head_seq);
+		if (v->past_retention_batches > 0)
+			(void)printf("%llu batches are past retention, what is left of them is "
+				     "proven: %.*s\n",
+				     (unsigned long long)v->past_retention_batches,
+				     (int)v->past_retention.len,
+				     (const char *)v->past_retention.data);
 		return;
 	}
 	(void)printf("The chain is broken at %llu: ", (unsigned long long)v->first_bad_seq);

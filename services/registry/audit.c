@@ -15,6 +15,7 @@ enum {
 	LIST_DEFAULT = 100,
 	LIST_BYTES = 4 * 1024 * 1024, /* half a frame: the last batch may be large */
 	VERIFY_ROWS = 500,
+	RANGES_MAX = 64 * 1024,
 };
 
 /* ---- list ---------------------------------------------------------------------------------------- */
@@ -114,6 +115,9 @@ struct verify {
 	size_t checkpoint_count, checkpoint_next;
 	ROW(HeadRow) head;
 	uint8_t head_hash[CRYPTO_HASH_SIZE];
+	uint64_t expired_seq;      /* newest row of retention that explained something */
+	uint64_t range[2];         /* of batches that retention has been at; not written yet */
+	struct buf past_retention; /* those that are */
 };
 
 static void found(struct verify *v, uint64_t seq, const char *reason)
@@ -153,16 +157,56 @@ static void verify_checkpoint(struct verify *v, const PB(AuditEvent) * row)
 		      "the chain was rewritten: it does not pass through a checkpoint");
 }
 
+static void write_range(struct verify *v)
+{
+	if (v->range[0] == 0)
+		return;
+	buf_printf(&v->past_retention, v->past_retention.len ? ", %" PRIu64 : "%" PRIu64,
+		   v->range[0]);
+	if (v->range[1] > v->range[0])
+		buf_printf(&v->past_retention, "-%" PRIu64, v->range[1]);
+}
+
+static void add_past_retention(struct verify *v, uint64_t batch)
+{
+	v->reply->past_retention_batches++;
+	if (v->range[0] == 0 || batch != v->range[1] + 1) {
+		write_range(v);
+		v->range[0] = batch;
+	}
+	v->range[1] = batch;
+}
+
+/* What is left may be what retention said that it left: its row is part of the chain, and proven with it. */
+static int verify_remains(struct verify *v, struct store_tx *tx, uint64_t batch,
+			  const uint8_t now[CRYPTO_HASH_SIZE], bool *ret_good)
+{
+	uint8_t expected[CRYPTO_HASH_SIZE];
+	uint64_t seq;
+	int r = merge_expected(tx, batch, expected, &seq);
+
+	*ret_good = r == 0 && seq > 0 && memcmp(expected, now, sizeof(expected)) == 0;
+	if (*ret_good) {
+		add_past_retention(v, batch);
+		v->expired_seq = seq > v->expired_seq ? seq : v->expired_seq;
+	}
+	return r == -ERR_NOT_FOUND ? 0 : r;
+}
+
 static int verify_batch(struct verify *v, struct store_tx *tx, const PB(AuditEvent) * row)
 {
 	uint8_t said[CRYPTO_HASH_SIZE], now[CRYPTO_HASH_SIZE];
 	uint64_t batch;
+	bool is_good;
 	int r;
 
 	if (!merge_batch_of(row, &batch, said))
 		return 0;
 	r = merge_batch_hash(tx, batch, now);
-	if (r == 0 && memcmp(said, now, sizeof(said)) != 0)
+	is_good = memcmp(said, now, sizeof(said)) == 0;
+	if (r == 0 && !is_good)
+		r = verify_remains(v, tx, batch, now, &is_good);
+	if (r == 0 && !is_good)
 		found(v, row->seq,
 		      "rows of executions or egress_requests in this batch were altered or "
 		      "removed");
@@ -330,7 +374,9 @@ int audit_verify(struct work *w, const void *message, struct err *err)
 {
 	const PB(VerifyAuditRequest) *in = message;
 	PB(VerifyAuditReply) reply = MCPBOX__V1__VERIFY_AUDIT_REPLY__INIT;
-	struct verify v = { .reg = w->reg, .reply = &reply };
+	struct verify v = { .reg = w->reg,
+			    .reply = &reply,
+			    .past_retention = BUF_INIT(RANGES_MAX) };
 	uint64_t seen = status_audit_seq(w->reg->status);
 	bool more = true;
 	int r = read_anchor(&v, in->anchor_json, err);
@@ -340,6 +386,19 @@ int audit_verify(struct work *w, const void *message, struct err *err)
 		r = prepare(&v, w);
 	while (r == 0 && more)
 		r = verify_some(&v, &more);
+	/* Retention went on meanwhile: what it said must be proven too. */
+	while (r == 0 && !reply.first_bad_seq && v.expired_seq > v.head.seq) {
+		uint64_t wanted = v.expired_seq;
+
+		r = prepare(&v, w);
+		if (r == 0 && wanted > v.head.seq)
+			found(&v, v.head.seq + 1, "the end of the chain was cut off");
+		for (more = true; r == 0 && more;)
+			r = verify_some(&v, &more);
+	}
+	write_range(&v);
+	reply.past_retention = pb_text(arena_str(&w->arena, buf_str(&v.past_retention)));
+	buf_done(&v.past_retention);
 	if (r != 0)
 		return r;
 	verify_end(&v, seen);

@@ -81,6 +81,7 @@ const struct op registry_ops[] = {
 	{ MSG_GET_EXECUTION,          ADMIN,    RIGHT_READ,     OP_READ,     STAYS, NULL,              NULL,                    execution_get },
 	{ MSG_GET_EXECUTION_STATS,    ADMIN,    RIGHT_READ,     OP_READ,     STAYS, NULL,              NULL,                    execution_stats },
 	{ MSG_GET_DASHBOARD,          ADMIN,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    dashboard_get },
+	{ MSG_DELETE_ACTIVITY,        ADMIN,    RIGHT_SETTINGS, OP_MEMORY,   STAYS, "logs.expired",    NULL,                    retention_delete },
 
 	{ MSG_AUTH_STATUS,            ADMIN,    RIGHT_ANYONE,   OP_READ,     STAYS, NULL,              NULL,                    auth_status },
 	{ MSG_SETUP,                  ADMIN,    RIGHT_ANYONE,   OP_SECRET,   STAYS, "auth.setup",      auth_hash_setup,         auth_setup },

@@ -11,12 +11,13 @@
 #include "mem.h"
 #include "parse.h"
 #include "registry.h"
+#include "retention.h"
 #include "seal.h"
 #include "status.h"
 #include "trials.h"
 #include "work.h"
 
-enum { KEY_GENERATION = 1, SPARE_CONNECTIONS = 4 /* follower, control, expiry */ };
+enum { KEY_GENERATION = 1, SPARE_CONNECTIONS = 5 /* follower, control, expiry, retention */ };
 
 /* ---- keys ---------------------------------------------------------------------------------------- */
 
@@ -178,8 +179,10 @@ static int open_bus(struct registry *reg, struct err *err)
 		r = serve(reg, true, 2, control_routes, err);
 	if (r == 0)
 		r = serve(reg, false, 0, work_routes, err);
-	if (r == 0)
+	if (r == 0) {
 		status_start(reg->status);
+		reg->retention = retention_start(reg, reg->cfg.retention_ms);
+	}
 	return r;
 }
 
@@ -226,6 +229,7 @@ static int registry_start(struct registry *reg)
 
 static void registry_stop(struct registry *reg)
 {
+	retention_stop(reg->retention);
 	status_stop(reg->status);
 	if (reg->bus)
 		bus_stop(reg->bus);

@@ -1,5 +1,6 @@
 #include "merge.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include "canon.h"
 #include "json.h"
@@ -44,16 +45,11 @@ bool merge_batch_of(const PB(AuditEvent) * row, uint64_t *ret_batch,
 	return hash && parse_hex(hash, ret_hash, CRYPTO_HASH_SIZE) == 0;
 }
 
-struct batch {
-	ROW(ExecutionRow) * *starts, **ends;
-	ROW(EgressRow) * *egress;
-	size_t start_count, end_count, egress_count;
-};
-
-static int load_batch(struct store_tx *tx, uint64_t number, struct batch *b)
+int merge_load(struct store_tx *tx, uint64_t number, struct batch *b)
 {
 	int r = store_batch_starts(tx, number, &b->starts, &b->start_count);
 
+	b->number = number;
 	if (r == 0)
 		r = store_batch_ends(tx, number, &b->ends, &b->end_count);
 	if (r == 0)
@@ -61,9 +57,10 @@ static int load_batch(struct store_tx *tx, uint64_t number, struct batch *b)
 	return r;
 }
 
-static void hash_batch(const struct batch *b, uint8_t ret[CRYPTO_HASH_SIZE])
+size_t merge_hash(const struct batch *b, uint8_t ret[CRYPTO_HASH_SIZE])
 {
 	struct buf canon = BUF_INIT(BATCH_BYTES);
+	size_t len;
 
 	for (size_t i = 0; i < b->start_count; i++)
 		canon_call_start(&canon, b->starts[i]);
@@ -73,17 +70,61 @@ static void hash_batch(const struct batch *b, uint8_t ret[CRYPTO_HASH_SIZE])
 		canon_egress(&canon, b->egress[i]);
 	if (canon.is_over)
 		box_bug("a batch over %d bytes", BATCH_BYTES);
-	crypto_hash(canon.data, canon.len, ret);
+	len = canon.len;
+	crypto_hash(canon.data, len, ret);
 	buf_done(&canon);
+	return len;
+}
+
+/* null: nothing is left */
+static int read_remains(ProtobufCBinaryData detail, const char *number,
+			uint8_t ret[CRYPTO_HASH_SIZE])
+{
+	static const struct batch nothing;
+	BOX_CLEANUP(json_decrefp) json_t *json = NULL;
+	const json_t *left;
+
+	if (json_load(detail.data, detail.len, &json, NULL) < 0)
+		return -ERR_INTERNAL;
+	left = json_object_get(json_object_get(json, "batches"), number);
+	if (json_is_null(left)) {
+		(void)merge_hash(&nothing, ret);
+		return 0;
+	}
+	return json_is_string(left) &&
+			       parse_hex(json_string_value(left), ret, CRYPTO_HASH_SIZE) == 0
+		       ? 0
+		       : -ERR_NOT_FOUND;
+}
+
+int merge_expected(struct store_tx *tx, uint64_t number, uint8_t ret[CRYPTO_HASH_SIZE],
+		   uint64_t *ret_seq)
+{
+	const char *text = arena_printf(store_arena(tx), "%" PRIu64, number);
+	PB(AuditEvent) * row;
+	uint64_t ignored;
+	int r = store_batch_expired(tx, text, &row);
+
+	if (r == 0) {
+		*ret_seq = row->seq;
+		return read_remains(row->detail_json, text, ret);
+	}
+	if (r != -ERR_NOT_FOUND)
+		return r;
+	*ret_seq = 0;
+	r = store_batch_row(tx, text, &row);
+	if (r == 0 && !merge_batch_of(row, &ignored, ret))
+		r = -ERR_NOT_FOUND;
+	return r;
 }
 
 int merge_batch_hash(struct store_tx *tx, uint64_t batch, uint8_t ret[CRYPTO_HASH_SIZE])
 {
 	struct batch b;
-	int r = load_batch(tx, batch, &b);
+	int r = merge_load(tx, batch, &b);
 
 	if (r == 0)
-		hash_batch(&b, ret);
+		(void)merge_hash(&b, ret);
 	return r;
 }
 
@@ -94,7 +135,7 @@ void merge_calls_hash(ROW(ExecutionRow) * *starts, size_t start_count, ROW(Execu
 		.starts = starts, .start_count = start_count, .ends = ends, .end_count = end_count
 	};
 
-	hash_batch(&b, ret);
+	(void)merge_hash(&b, ret);
 }
 
 /* ---- its parts as events ------------------------------------------------------------------------- */
@@ -163,7 +204,7 @@ int merge_parts(struct store_tx *tx, struct arena *arena, const PB(AuditEvent) *
 	*ret = (struct merged){ 0 };
 	if (!merge_batch_of(row, &number, hash))
 		return 0;
-	r = load_batch(tx, number, &b);
+	r = merge_load(tx, number, &b);
 	if (r != 0)
 		return r;
 	ret->events = arena_pointers(arena, b.end_count + b.egress_count);

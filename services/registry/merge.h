@@ -17,6 +17,21 @@ struct merged {
 int merge_parts(struct store_tx *tx, struct arena *arena, const PB(AuditEvent) * row,
 		struct merged *ret) BOX_MUST_CHECK;
 
+/* The rows of a batch, by record number within each kind. */
+struct batch {
+	uint64_t number;
+	ROW(ExecutionRow) * *starts, **ends;
+	ROW(EgressRow) * *egress;
+	size_t start_count, end_count, egress_count;
+};
+int merge_load(struct store_tx *tx, uint64_t number, struct batch *ret) BOX_MUST_CHECK;
+/* Returns how many bytes the hash is over. */
+size_t merge_hash(const struct batch *b, uint8_t ret[CRYPTO_HASH_SIZE]);
+/* What the chain says that the hash is now: the newest row of retention that names the batch (its seq in
+ * *ret_seq), else the batch's own (0).  -ERR_NOT_FOUND: the chain knows no such batch. */
+int merge_expected(struct store_tx *tx, uint64_t number, uint8_t ret[CRYPTO_HASH_SIZE],
+		   uint64_t *ret_seq) BOX_MUST_CHECK;
+
 /* Hash over all parts of a batch as the tables show them now. */
 int merge_batch_hash(struct store_tx *tx, uint64_t batch,
 		     uint8_t ret[CRYPTO_HASH_SIZE]) BOX_MUST_CHECK;

@@ -10,6 +10,7 @@
 #include "service.h"
 #include "store.h"
 
+struct retention;
 struct status;
 
 struct registry {
@@ -22,6 +23,7 @@ struct registry {
 	struct bus *bus;
 	struct leases *leases;
 	struct status *status;
+	struct retention *retention;
 };
 
 /* Wall clock that never goes back.  Any thread. */

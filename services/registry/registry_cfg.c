@@ -22,5 +22,7 @@ const struct cfg_row registry_cfg_rows[] = {
 	       "how long a start waits for the database"),
 	ROW_OF("MCPBOX_REGISTRY_DB_STATEMENT", CFG_MS, db_statement_ms, "4s", 100, 60000, 0,
 	       "longest database statement"),
+	ROW_OF("MCPBOX_REGISTRY_RETENTION", CFG_MS, retention_ms, "60s", 10, 86400000, 0,
+	       "how often what is past its time is looked for"),
 };
 const size_t registry_cfg_row_count = ARRAY_LEN(registry_cfg_rows);

@@ -15,6 +15,7 @@ struct registry_cfg {
 	char *bus_tls_ca;
 	uint32_t db_wait_ms;
 	uint32_t db_statement_ms;
+	uint32_t retention_ms;
 };
 extern const struct cfg_row registry_cfg_rows[];
 extern const size_t registry_cfg_row_count;

@@ -372,6 +372,28 @@ int store_batch_ends(struct store_tx *tx, uint64_t batch, ROW(ExecutionRow) * **
 int store_batch_egress(struct store_tx *tx, uint64_t batch, ROW(EgressRow) * **ret,
 		       size_t *ret_count) BOX_MUST_CHECK;
 
+/* The audit row of a batch; the newest row of retention that names it. */
+int store_batch_row(struct store_tx *tx, const char *batch, PB(AuditEvent) * *ret) BOX_MUST_CHECK;
+int store_batch_expired(struct store_tx *tx, const char *batch,
+			PB(AuditEvent) * *ret) BOX_MUST_CHECK;
+
+/* ---- retention --------------------------------------------------------------------------------------- */
+
+/* The oldest rows that are past their time, none of them in an altered batch: by age, and beyond the newest
+ * `keep` calls of their tool.  Requests come as one row for each batch. */
+int store_calls_before(struct store_tx *tx, int64_t unix_ms, uint32_t limit, ROW(VictimRow) * **ret,
+		       size_t *ret_count) BOX_MUST_CHECK;
+int store_egress_before(struct store_tx *tx, int64_t unix_ms, uint32_t limit,
+			ROW(VictimRow) * **ret, size_t *ret_count) BOX_MUST_CHECK;
+int store_calls_over(struct store_tx *tx, uint32_t keep, uint32_t limit, ROW(VictimRow) * **ret,
+		     size_t *ret_count) BOX_MUST_CHECK;
+int store_calls_delete(struct store_tx *tx, char *const *call_ids, size_t count) BOX_MUST_CHECK;
+/* Of a batch those before; how many, or a code. */
+int64_t store_egress_delete(struct store_tx *tx, uint64_t batch, int64_t before_unix_ms);
+int store_batch_altered(struct store_tx *tx, uint64_t batch) BOX_MUST_CHECK;
+/* Buckets that nothing is made of any more. */
+int store_rollup_expire(struct store_tx *tx) BOX_MUST_CHECK;
+
 /* ---- what runs --------------------------------------------------------------------------------------- */
 
 int store_spec_row(struct store_tx *tx, const char *tool_id, uint32_t version,

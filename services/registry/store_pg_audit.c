@@ -76,15 +76,31 @@ int store_audit_insert(struct store_tx *tx, const PB(AuditEvent) * e)
 	" OR (topic = 'batch' AND $2::text[] && "        \
 	"'{call.finished,egress.allowed,egress.denied}'::text[]))"
 
+#define SQL_EVENT                                                                           \
+	"SELECT seq, at AS at_unix_ms, topic, actor, via, object_kind, object_id, outcome," \
+	" detail::text AS detail_json, prev_hash, hash FROM audit_log"
+
 int store_audit_list(struct store_tx *tx, uint64_t since_seq, uint32_t limit, char *const *topics,
 		     size_t topic_count, PB(AuditEvent) * **ret, size_t *ret_count)
 {
-	return pg_all(
-		tx, MSGS(audit_event), ret, ret_count,
-		"SELECT seq, at AS at_unix_ms, topic, actor, via, object_kind, object_id, outcome,"
-		" detail::text AS detail_json, prev_hash, hash FROM audit_log"
-		" WHERE seq > $1 AND " SQL_TOPICS " ORDER BY seq LIMIT $3",
-		P_INT(since_seq), P_TEXTS(topics, topic_count), P_INT(limit));
+	return pg_all(tx, MSGS(audit_event), ret, ret_count,
+		      SQL_EVENT " WHERE seq > $1 AND " SQL_TOPICS " ORDER BY seq LIMIT $3",
+		      P_INT(since_seq), P_TEXTS(topics, topic_count), P_INT(limit));
+}
+
+int store_batch_row(struct store_tx *tx, const char *batch, PB(AuditEvent) * *ret)
+{
+	return pg_one(tx, MSGS(audit_event), ret,
+		      SQL_EVENT " WHERE topic = 'batch' AND object_id = $1 ORDER BY seq LIMIT 1",
+		      P_TEXT(batch));
+}
+
+int store_batch_expired(struct store_tx *tx, const char *batch, PB(AuditEvent) * *ret)
+{
+	return pg_one(tx, MSGS(audit_event), ret,
+		      SQL_EVENT " WHERE topic = 'logs.expired' AND detail -> 'batches' ? $1"
+				" ORDER BY seq DESC LIMIT 1",
+		      P_TEXT(batch));
 }
 
 int store_audit_newest(struct store_tx *tx, uint32_t limit, char *const *topics, size_t topic_count,

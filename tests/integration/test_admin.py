@@ -98,6 +98,7 @@ def test_an_api_token_is_a_token_and_no_session(admin, registry):
     ("PATCH", "/api/settings/security-policy", {"execution_log_keep": 50}, "UPDATE_SECURITY_POLICY",
      {"execution_log_keep": 50}),
     ("POST", "/api/settings/onboarding-complete", {}, "COMPLETE_ONBOARDING", {}),
+    ("DELETE", "/api/activity/logs?retention_days=3", None, "DELETE_ACTIVITY", {"retention_days": 3}),
     ("GET", "/api/dashboard?period=7d", None, "GET_DASHBOARD", {"period": "7d"}),
 ])
 def test_settings_and_logs_are_the_registrys_questions(admin, registry, method, path, body, question, request_):

@@ -5,6 +5,7 @@ import itertools
 import json
 import random
 import secrets
+import threading
 
 import pytest
 
@@ -106,7 +107,6 @@ def test_counts_are_those_of_the_rows_however_the_batches_came(registry, seed):
 
 
 def test_batches_of_several_gateways_at_once_are_counted_without_loss(registry):
-    import threading
     r, failures = registry, []
 
     def gateway(number):
@@ -230,3 +230,157 @@ def test_a_deleted_servers_calls_stay_and_are_found_by_its_id(registry):
     assert [e["id"] for e in r.admin("LIST_EXECUTIONS", server_id=server)["items"]] == ["a"]
     page = r.admin("GET_DASHBOARD")
     assert page["servers"] == [] and page["stats"]["total_requests_24h"] == 1
+
+
+# ---- retention -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def quick(cluster, monkeypatch):
+    """A registry whose retention runs ten times a second."""
+    monkeypatch.setenv("MCPBOX_REGISTRY_RETENTION", "100ms")
+    made = Registry(cluster)
+    made.log_in()
+    yield made
+    made.close()
+
+
+def until(claim):
+    for _ in range(400):
+        if claim():
+            return
+        threading.Event().wait(0.05)
+    assert claim()
+
+
+def outbound(no, at, call_id="x"):
+    return {"no": no, "at": at, "kind": "egress", "call_id": call_id,
+            "egress": {"tool_id": "t1", "server_id": "s1", "tool_name": "hello", "method": "GET", "host": "a.example",
+                       "port": 443, "path": "/", "status": 200, "decision": "allowed", "rule": "a.example"}}
+
+
+def kept(r):
+    return r.sql("SELECT string_agg(call_id, ' ' ORDER BY call_id) FROM executions")
+
+
+def test_what_is_older_than_the_policy_goes_and_the_chain_says_so(quick):
+    r = quick
+    old, new = ago(days=40), ago(days=2)
+    ship(r, whole("old", old) + whole("new", new) + [started("lost", old)])
+    ship(r, [ended("startless", old)] + whole("older", ago(days=400)))
+    ship(r, whole("fresh", ago(minutes=1)))
+    r.ask("egress", "SYSTEM", "SHIP_RECORDS", {"origin": "egress-1", "records": [outbound(1, old), outbound(2, new)]})
+    until(lambda: kept(r) == "fresh new" and r.sql("SELECT count(*) FROM egress_requests") == "1")
+    assert r.admin("LIST_EXECUTIONS")["total"] == 2
+    assert r.admin("GET_EXECUTION_STATS")["total_executions"] == 5, "statistics remember"
+    verdict = r.owner("VERIFY_AUDIT")
+    assert verdict["intact"] and verdict["past_retention_batches"] == 3
+    assert verdict["past_retention"] in ("1-2, 4", "1-2, 5"), verdict
+    expired = r.owner("LIST_AUDIT", limit=500, topics=["logs.expired"])["events"]
+    assert sum(e["detail"]["calls"] for e in expired) == 4 and sum(e["detail"]["requests"] for e in expired) == 1
+    assert {e["detail"]["reason"] for e in expired} == {"age"} and expired[0]["actor"] == "system:registry"
+    assert any(None in e["detail"]["batches"].values() for e in expired), "nothing is left of the second"
+    r.admin("UPDATE_SECURITY_POLICY", log_retention_days=1)
+    until(lambda: kept(r) == "fresh")
+    assert r.owner("VERIFY_AUDIT")["intact"]
+
+
+def test_of_each_tool_the_newest_calls_are_kept(quick):
+    r = quick
+    r.admin("UPDATE_SECURITY_POLICY", execution_log_keep=3)
+    records = []
+    for i in range(12):
+        records += whole(f"a{i:02d}", ago(minutes=60 - i), "ok" if i % 3 else "timeout", executed_by="eve" * (i % 2))
+    for i in range(3):
+        records += whole(f"b{i}", ago(minutes=90 - i), tool_id="t2")
+    ship(r, records[:9])
+    ship(r, records[9:])
+    until(lambda: kept(r) == "a09 a10 a11 b0 b1 b2")
+    assert r.admin("LIST_EXECUTIONS", tool_id="t1")["total"] == 3
+    verdict = r.owner("VERIFY_AUDIT")
+    assert verdict["intact"] and verdict["past_retention_batches"] == 2
+    ship(r, whole("a12", ago(minutes=1)))
+    until(lambda: kept(r) == "a10 a11 a12 b0 b1 b2")
+    assert r.owner("VERIFY_AUDIT")["intact"], "a batch can be trimmed more than once"
+
+
+@pytest.mark.parametrize("harm", [
+    "DELETE FROM executions WHERE call_id = 'new'",
+    "UPDATE executions SET result = 'other' WHERE call_id = 'new'",
+    "INSERT INTO executions SELECT 'more', start_batch, 9, started_at, tool_id, server_id, tool_name, version FROM executions",
+])
+def test_what_retention_left_is_still_proven(quick, harm):
+    r = quick
+    ship(r, whole("old", ago(days=40)) + whole("new", ago(days=2)))
+    until(lambda: kept(r) == "new")
+    batch = r.owner("LIST_AUDIT", limit=500, topics=["batch"])["events"][0]["seq"]
+    assert r.owner("VERIFY_AUDIT")["intact"]
+    r.sql(harm)
+    verdict = r.owner("VERIFY_AUDIT")
+    assert (verdict["intact"], verdict["first_bad_seq"]) == (False, batch)
+
+
+def test_an_altered_batch_is_evidence_and_stays(quick, cluster):
+    r = quick
+    r.admin("UPDATE_SECURITY_POLICY", log_retention_days=3650)
+    ship(r, whole("bad", ago(days=40)) + whole("beside", ago(days=40)))
+    ship(r, whole("good", ago(days=39)))
+    r.sql("UPDATE executions SET outcome = 'timeout' WHERE call_id = 'bad'")
+    broken = r.owner("VERIFY_AUDIT")
+    assert not broken["intact"]
+    r.admin("UPDATE_SECURITY_POLICY", log_retention_days=30)
+    until(lambda: kept(r) == "bad beside")
+    ship(r, whole("next", ago(days=38)))
+    until(lambda: kept(r) == "bad beside")
+    assert r.owner("VERIFY_AUDIT")["first_bad_seq"] == broken["first_bad_seq"]
+    assert r.sql("SELECT count(*) FROM altered_batches") == "1"
+
+
+def test_a_forged_row_of_retention_is_no_excuse(registry):
+    """Somebody with the database takes a call away and adds a row of the audit that says so."""
+    r = registry
+    ship(r, whole("a", ago(minutes=2)) + whole("b", ago(minutes=1)))
+    r.sql("DELETE FROM executions")
+    r.sql("INSERT INTO audit_log SELECT 100000, at, 'logs.expired', 'system:registry', 'bus', 'batches', '1-1', 'ok',"
+          " '{\"batches\": {\"1\": null}}', hash, hash FROM audit_log ORDER BY seq DESC LIMIT 1")
+    assert not r.owner("VERIFY_AUDIT")["intact"]
+
+
+def test_an_administrator_takes_old_calls_away_at_once(registry):
+    r = registry
+    ship(r, whole("old", ago(days=9)) + whole("week", ago(days=6)) + whole("new", ago(hours=1)))
+    r.ask("egress", "SYSTEM", "SHIP_RECORDS", {"origin": "egress-1", "records": [outbound(1, ago(days=9))]})
+    assert r.admin("DELETE_ACTIVITY") == {"deleted_count": 2, "retention_days": 7, "more": False}
+    assert kept(r) == "new week"
+    assert r.admin("DELETE_ACTIVITY", retention_days=1)["deleted_count"] == 1
+    event = r.owner("LIST_AUDIT", limit=500, topics=["logs.expired"])["events"][0]
+    assert (event["actor"], event["detail"]["reason"]) == ("anna", "asked")
+    for days in (0, 91):
+        with pytest.raises(Refused, match="from 1 to 90"):
+            r.admin("DELETE_ACTIVITY", retention_days=days)
+    assert r.owner("VERIFY_AUDIT")["intact"]
+    r.admin("CREATE_USER", username="rita", password="correct horse battery", role="reviewer")
+    r.log_in("rita")
+    with pytest.raises(Refused) as refused:
+        r.admin("DELETE_ACTIVITY")
+    assert refused.value.code == "denied" and kept(r) == "new"
+
+
+def test_calls_are_written_down_while_retention_runs(quick):
+    r = quick
+    r.admin("UPDATE_SECURITY_POLICY", execution_log_keep=1)
+    for batch in range(30):
+        ship(r, [record for i in range(20) for record in whole(f"c{batch:02d}{i:02d}", ago(seconds=600 - batch * 20 - i))])
+    until(lambda: kept(r) == "c2919")
+    assert r.admin("GET_EXECUTION_STATS")["total_executions"] == 600
+    assert r.owner("VERIFY_AUDIT")["intact"]
+
+
+def test_buckets_that_nothing_needs_any_more_go(quick):
+    r = quick
+    r.admin("UPDATE_SECURITY_POLICY", log_retention_days=3650)
+    ship(r, whole("a", ago(days=3)) + whole("b", ago(days=12)) + whole("c", ago(days=380)) + whole("d", ago(hours=2)))
+    grains = "SELECT string_agg(n, ' ') FROM (SELECT grain || ':' || level || ':' || count(*) AS n FROM execution_rollup" \
+             " GROUP BY grain, level ORDER BY grain, level) x"
+    until(lambda: r.sql(grains) == "10:0:1 10:1:1 10:2:1 60:0:3 60:1:2 60:2:2 1440:0:4 1440:1:4 1440:2:4")
+    assert r.admin("GET_EXECUTION_STATS", period_hours=24 * 20)["period_executions"] == 3
