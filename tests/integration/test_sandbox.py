@@ -104,6 +104,22 @@ def main():
     assert answer["structured"] == ["given", errno.ENOMEM, errno.ENOMEM], answer
 
 
+def test_a_call_makes_no_huge_pages_at_once(box):
+    """Its zygote does, of its own memory; a call could do it to files' pages, which all calls share."""
+    answer = box.run("""
+import mmap
+def main():
+    area = mmap.mmap(-1, 4 << 20)
+    def ask(advice):
+        try:
+            return area.madvise(advice)
+        except OSError as e:
+            return e.errno
+    return [ask(25), ask(14)]  # MADV_COLLAPSE, MADV_HUGEPAGE
+""", modules=["mmap"])
+    assert answer["structured"] == [errno.EPERM, None], answer
+
+
 def test_tool_error_is_exactly_its_text(box):
     answer = box.run("print('before')\ndef main(): raise mcp.ToolError('just this')")
     assert (answer["outcome"], text_of(answer), answer["stdout"]) == ("tool_error", "just this", "before\n")

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include "heap.h"
 #include "namespaces.h"
 #include "python.h"
 #include "rootfs.h"
@@ -385,6 +386,7 @@ int confine_worker(struct worker *w, const char **ret_step)
 	if (r < 0)
 		return r;
 	*ret_step = "facts from /proc";
+	w->maps_fd = heap_open_maps();
 	w->status_fd = limits_open_base();
 	if (w->status_fd < 0)
 		return w->status_fd;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include "../wire_io.h"
 #include "confine.h"
+#include "heap.h"
 #include "python.h"
 #include "zygote.h"
 
@@ -151,9 +152,12 @@ static int bind(struct worker *w, int payload_fd, const char **ret_step)
 		*ret_step = "binding the tool";
 		r = python_bind(payload, len, (w->tool.flags & TOOL_LATE) != 0) < 0 ? -ENOEXEC : 0;
 	}
-	if (r == 0)
-		r = confine_tool_late(w, ret_step);
 	free(payload);
+	if (r == 0) {
+		python_before_fork(); /* once: the zygote itself runs no Python any more */
+		heap_settle(w->maps_fd);
+		r = confine_tool_late(w, ret_step);
+	}
 	return r;
 }
 

@@ -2,6 +2,7 @@
 #include <Python.h>
 
 #include "python.h"
+#include "heap.h"
 #include "python_version.h"
 
 #include <limits.h>
@@ -11,6 +12,18 @@
 /* References of our own to mcpbox_runtime.call, so that no tool replaces them. */
 static PyObject *bind_tool, *prepare_call, *run_call;
 static PyObject *call_bytes, *answer_bytes; /* of the call that is being served */
+
+static void *take_arena(void *context, size_t size)
+{
+	(void)context;
+	return heap_take(size);
+}
+
+static void give_back_arena(void *context, void *arena, size_t size)
+{
+	(void)context;
+	heap_give_back(arena, size);
+}
 
 static int append_path(PyConfig *config, const char *path)
 {
@@ -85,6 +98,9 @@ int python_start(const struct wire_config *config, bool without_files, const cha
 	PyObject *module;
 	int r;
 
+	heap_prepare();
+	PyObject_SetArenaAllocator(
+		&(PyObjectArenaAllocator){ .alloc = take_arena, .free = give_back_arena });
 	*ret_step = "python start";
 	if (initialize(config) < 0)
 		return -1;
@@ -145,11 +161,6 @@ int python_prepare(bool has_scratch, bool is_awaited)
 void python_before_fork(void)
 {
 	PyOS_BeforeFork();
-}
-
-void python_after_fork_parent(void)
-{
-	PyOS_AfterFork_Parent();
 }
 
 void python_after_fork_child(void)

@@ -16,9 +16,9 @@ int python_start(const struct wire_config *config, bool without_files, const cha
  * is wrong with it is kept for the calls.  payload: JSON (job.h), borrowed.  Returns 0 or -1. */
 int python_bind(const uint8_t *payload, size_t len, bool is_late);
 
-/* Around fork(): CPython's own book-keeping.  Before and the two after always in pairs. */
+/* Around fork(): CPython's own book-keeping.  Before once, and then the zygote runs no Python any more; after in
+ * each child. */
 void python_before_fork(void);
-void python_after_fork_parent(void);
 void python_after_fork_child(void);
 
 /* In a call process, ahead of its call.  has_scratch: the working directory is HOME and TMPDIR.

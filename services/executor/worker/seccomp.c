@@ -137,7 +137,10 @@ struct row {
 #define FUTEX_WAKE_MASK   (~(uint64_t)FUTEX_CLOCK_REALTIME)
 #define FUTEX_PRIVATE(op) (FUTEX_##op | FUTEX_PRIVATE_FLAG)
 #define PR_SET_VMA_       0x53564d41 /* names of anonymous memory, glibc 2.39 */
-#define MAP_SHARED_ANON   (MAP_SHARED | MAP_ANONYMOUS)
+#ifndef MADV_COLLAPSE                /* Linux 6.1 */
+#define MADV_COLLAPSE 25
+#endif
+#define MAP_SHARED_ANON (MAP_SHARED | MAP_ANONYMOUS)
 
 static const struct row rows[] = {
 	/* bytes through descriptors that one has */
@@ -253,6 +256,8 @@ static const struct row rows[] = {
 	IF("mmap", REFUSE, BITS(2, PROT_EXEC | PROT_WRITE, PROT_EXEC | PROT_WRITE)),
 	IF("mprotect", ALLOW, BITS(2, PROT_EXEC, 0)),
 	IF("mprotect", REFUSE, BITS(2, PROT_EXEC, PROT_EXEC)),
+	STAGED_IF("madvise", ZYGOTE, ALLOW, EQ(2, MADV_COLLAPSE)),
+	STAGED_IF("madvise", CALL, REFUSE, EQ(2, MADV_COLLAPSE)), /* files' pages are all calls' */
 	IF("madvise", ALLOW, EQ(2, MADV_NORMAL)),
 	IF("madvise", ALLOW, EQ(2, MADV_RANDOM)),
 	IF("madvise", ALLOW, EQ(2, MADV_SEQUENTIAL)),

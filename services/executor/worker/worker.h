@@ -23,6 +23,7 @@ struct worker {
 	uint32_t namespaces; /* those of LAYER_NAMESPACES that are in force */
 	pid_t zygote;        /* own pid as the call processes' parent */
 	int status_fd;       /* /proc/self/status, opened before /proc goes */
+	int maps_fd;         /* of heap_open_maps() */
 	struct limits_base base;
 	struct landlock landlock;
 	struct scratch scratch;

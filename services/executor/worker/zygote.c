@@ -62,16 +62,11 @@ static void be_call(struct worker *w, const int *fds, int slot)
 
 static pid_t fork_call(struct worker *w, const int *fds, int slot)
 {
-	pid_t pid;
-	int e;
+	pid_t pid = fork();
 
-	python_before_fork();
-	pid = fork();
 	if (pid == 0)
 		be_call(w, fds, slot);
-	e = errno;
-	python_after_fork_parent();
-	return pid < 0 ? -e : pid;
+	return pid < 0 ? -errno : pid;
 }
 
 /* Returns 0, or -errno: nothing runs then. */

@@ -268,19 +268,52 @@ class Imports(unittest.TestCase):
     def test_only_what_may_wait_gets_an_event_loop(self):
         for source, needs in (("async def main(): pass", False), ("import asyncio\nasync def main(): pass", True),
                               ("import asyncio\ndef main(): pass", False), ("import json\nasync def main(): pass", False),
-                              ("import aiohttp\nasync def main(): pass", True), ("async def main(): await http.get('x')", False)):
+                              ("async def main(): await http.get('x')", False)):
             with self.subTest(source):
                 self.assertEqual(imports.Names(compile(source, "tool.py", "exec")).needs_loop(source), needs)
 
+    def test_a_foreign_module_brings_a_loop_if_it_loads_asyncio(self):
+        source = "import foreign_module\nasync def main(): pass"
+        names = imports.Names(compile(source, "tool.py", "exec"))
+        loaded = {name: sys.modules.pop(name) for name in ("asyncio", "sniffio") if name in sys.modules}
+        try:
+            self.assertFalse(names.needs_loop(source))
+            self.assertTrue(names.needs_loop(source, True))  # nobody knows yet what it will load
+            for name in ("asyncio", "sniffio"):
+                sys.modules[name] = types
+                self.assertTrue(names.needs_loop(source), name)
+                del sys.modules[name]
+        finally:
+            sys.modules.update(loaded)
+
 
 class Preparation(unittest.TestCase):
-    def test_a_generator_that_a_fork_would_share_is_seeded_anew(self):
-        seeded = []
-        sys.modules["numpy.random"] = types.SimpleNamespace(seed=lambda: seeded.append(1))
+    def prepare_with_numpy(self, **random):
+        found = {"numpy": types.SimpleNamespace(frombuffer=lambda data, kind: (kind, data)),
+                 "numpy.random": types.SimpleNamespace(**random)}
+        kept = {name: sys.modules[name] for name in found if name in sys.modules}
+        sys.modules.update(found)
         try:
             tool.Tool({"kind": "run", "code": "def main(): pass"}).prepare()
         finally:
-            del sys.modules["numpy.random"]
+            for name in found:
+                del sys.modules[name]
+            sys.modules.update(kept)
+
+    def test_a_generator_that_a_fork_would_share_gets_a_state_of_its_own(self):
+        states = []
+        for _ in range(2):
+            self.prepare_with_numpy(set_state=states.append)
+        keys = {(state[0], state[1][0], len(state[1][1]), state[2:]) for state in states}
+        self.assertEqual(keys, {("MT19937", "u4", 2496, (624, 0, 0.0))})
+        self.assertNotEqual(states[0][1][1], states[1][1][1])
+
+    def test_a_generator_of_another_kind_is_seeded(self):
+        def set_state(state):
+            raise ValueError("set_state can only be used with legacy MT19937 state instances")
+
+        seeded = []
+        self.prepare_with_numpy(set_state=set_state, seed=lambda: seeded.append(1))
         self.assertEqual(seeded, [1])
 
     def test_nothing_of_the_tool_runs_before_a_call(self):

@@ -113,10 +113,13 @@ class Names:
     def needs_typing(self):
         return self.has_text_annotations or bool(self.names & _NEED_TYPING)
 
-    def needs_loop(self, source):
-        """Foreign modules may wait for an event loop without a word of it in the source."""
+    def needs_loop(self, source, is_late=False):
+        """Asked when they are imported (unless is_late): foreign modules may wait for an event loop without a word
+        of it in the source, but not without asyncio, or sniffio, which asks what loop runs."""
+        if not self.has_coroutines or "asyncio" in source:
+            return self.has_coroutines
         foreign = any(name.partition(".")[0] not in sys.stdlib_module_names for name, _ in self.imports)
-        return self.has_coroutines and (foreign or "asyncio" in source)
+        return foreign and (is_late or "asyncio" in sys.modules or "sniffio" in sys.modules)
 
 
 def load(found, modules):

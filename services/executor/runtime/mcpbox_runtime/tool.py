@@ -1,6 +1,7 @@
 """One tool version: compiled once, its body run once in a process, its main run for each call."""
 
 import json
+import os
 import sys
 import types
 import warnings
@@ -9,7 +10,7 @@ from . import arguments, errors, http_object, imports, mcp_object, refused, resu
 
 SOURCE_FILE = "tool.py"
 _Coroutine = types.CoroutineType
-_Function = types.FunctionType
+_TWISTER_BYTES = 624 * 4  # the state of numpy's own generator
 
 
 def open_streams():
@@ -74,7 +75,7 @@ class Tool:
             from . import host  # noqa: F401  for progress and log
         if found.needs_typing():
             import typing  # noqa: F401
-        self.needs_loop = found.needs_loop(self.source)
+        self.needs_loop = found.needs_loop(self.source, is_late)
         if self.needs_loop:
             import asyncio  # noqa: F401
             import concurrent.futures.thread  # noqa: F401  lazily imported by asyncio.to_thread
@@ -189,8 +190,13 @@ class Tool:
 def _reseed():
     """Calls share no random state.  The standard library sees to that itself after a fork; numpy does not."""
     random = sys.modules.get("numpy.random")
-    if random is not None:
-        random.seed()
+    if random is None:
+        return
+    try:  # a third of what seed() costs, which draws a state by way of numpy's whole arithmetic
+        key = sys.modules["numpy"].frombuffer(os.urandom(_TWISTER_BYTES), "u4")
+        random.set_state(("MT19937", key, _TWISTER_BYTES // 4, 0, 0.0))
+    except Exception:
+        random.seed()  # of another kind
 
 
 async def _finish(awaitable):
