@@ -47,7 +47,7 @@ static int check_range(const char *name, const char *value, struct err *err)
 	return 0;
 }
 
-static int set_query_parameters(struct call *call, ProtobufCMessage *m, struct err *err)
+int api_set_query(struct call *call, ProtobufCMessage *m, struct err *err)
 {
 	const char *name, *value;
 
@@ -105,7 +105,7 @@ int api_read_request(struct call *call, ProtobufCMessage **ret, struct err *err)
 
 	/* The path comes last: it decides which object is meant, whatever the body says. */
 	if (r == 0)
-		r = set_query_parameters(call, m, err);
+		r = api_set_query(call, m, err);
 	if (r == 0)
 		r = set_revision(call, m, err);
 	if (r == 0)

@@ -59,5 +59,7 @@ int api_serve_question(struct call *call, struct err *err);
 
 /* Pieces of it, for routes with something of their own. */
 int api_read_request(struct call *call, ProtobufCMessage **ret, struct err *err) BOX_MUST_CHECK;
+/* Only what stands in the query. */
+int api_set_query(struct call *call, ProtobufCMessage *m, struct err *err) BOX_MUST_CHECK;
 int api_ask(struct call *call, uint16_t question, const ProtobufCMessage *request,
 	    ProtobufCMessage **ret, struct err *err) BOX_MUST_CHECK;

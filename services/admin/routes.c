@@ -2,6 +2,7 @@
 #include "about.h"
 #include "api.h"
 #include "bulk.h"
+#include "files.h"
 #include "login.h"
 #include "mem.h"
 #include "routes.h"
@@ -56,6 +57,7 @@ static const struct view server_state = { .kind = VIEW_WHOLE, .keys = server_sta
 #define NO_BODY   0
 #define SMALL     (16u * 1024)
 #define LARGE     (1024u * 1024)     /* code, schemas */
+#define FILE_SIZE (7u * 1024 * 1024) /* what the registry takes */
 #define ARGUMENTS (2u * 1024 * 1024) /* 1 MiB of arguments, however they are spaced */
 
 /* Asks the registry one question. */
@@ -210,6 +212,13 @@ static const struct route routes[] = {
 	ASK("PATCH", "/api/settings/security-profile", SMALL, APPLY_SECURITY_PROFILE, 0, 200, NULL),
 	ASK("POST", "/api/settings/onboarding-complete", SMALL, COMPLETE_ONBOARDING, 0, 200, NULL),
 	ASK("GET", "/api/settings", NO_BODY, LIST_SETTINGS, 0, 200, NULL),
+
+	/* servers as files */
+	OWN("GET", "/api/export/servers", NO_BODY, 0, files_serve_export, MSG_GET_EXPORT),
+	OWN("GET", "/api/export/servers/{server_id}", NO_BODY, 0, files_serve_export,
+	    MSG_GET_EXPORT),
+	OWN("GET", "/api/export/download/servers", NO_BODY, 0, files_serve_export, MSG_GET_EXPORT),
+	OWN("POST", "/api/export/import", FILE_SIZE, ROUTE_LONG, files_serve_import, MSG_IMPORT),
 
 	/* about this process */
 	ANSWERS("/api/config", about_serve_config, app_config),

@@ -5,8 +5,10 @@
  * shapes. */
 #include <sodium/core.h>
 #include <sodium/crypto_aead_xchacha20poly1305.h>
+#include <sodium/crypto_auth_hmacsha256.h>
 #include <sodium/crypto_box.h>
 #include <sodium/crypto_generichash.h>
+#include <sodium/crypto_hash_sha256.h>
 #include <sodium/crypto_pwhash.h>
 #include <sodium/crypto_sign_ed25519.h>
 #include <sodium/randombytes.h>
@@ -84,6 +86,22 @@ void crypto_keyed_hash(const uint8_t key[CRYPTO_KEY_SIZE], const void *data, siz
 		       uint8_t ret[CRYPTO_HASH_SIZE])
 {
 	(void)crypto_generichash(ret, CRYPTO_HASH_SIZE, data, len, key, CRYPTO_KEY_SIZE);
+}
+
+void crypto_sha256(const void *data, size_t len, uint8_t ret[CRYPTO_HASH_SIZE])
+{
+	(void)crypto_hash_sha256(ret, data, len);
+}
+
+void crypto_hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
+			uint8_t ret[CRYPTO_HASH_SIZE])
+{
+	crypto_auth_hmacsha256_state state;
+
+	(void)crypto_auth_hmacsha256_init(&state, key, key_len);
+	(void)crypto_auth_hmacsha256_update(&state, data, len);
+	(void)crypto_auth_hmacsha256_final(&state, ret);
+	crypto_wipe(&state, sizeof(state));
 }
 
 void crypto_derive(const uint8_t root[CRYPTO_KEY_SIZE], const char *label,

@@ -30,6 +30,10 @@ void crypto_guarded_free(void *p);
 void crypto_hash(const void *data, size_t len, uint8_t ret[CRYPTO_HASH_SIZE]); /* BLAKE2b-256 */
 void crypto_keyed_hash(const uint8_t key[CRYPTO_KEY_SIZE], const void *data, size_t len,
 		       uint8_t ret[CRYPTO_HASH_SIZE]);
+/* What others count with: names of files, signatures of the reference's exports.  32 bytes each. */
+void crypto_sha256(const void *data, size_t len, uint8_t ret[CRYPTO_HASH_SIZE]);
+void crypto_hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
+			uint8_t ret[CRYPTO_HASH_SIZE]);
 /* Subkey of root by a label: keyed BLAKE2b over the label text. */
 void crypto_derive(const uint8_t root[CRYPTO_KEY_SIZE], const char *label,
 		   uint8_t ret[CRYPTO_KEY_SIZE]);

@@ -122,6 +122,9 @@
 	X(122, CANCEL, cancel_request, cancel_reply)                                             \
 	X(123, PING, ping_request, ping_reply)                                                   \
 	X(124, INSPECT, inspect_request, inspect_reply)                                          \
+	/* export, import */                                                                     \
+	X(130, GET_EXPORT, export_request, export_reply)                                         \
+	X(131, IMPORT, import_request, import_reply)                                             \
 	/* egress */                                                                             \
 	X(140, OPEN, open_request, open_reply)                                                   \
 	/* news */                                                                               \

@@ -158,24 +158,46 @@ static int parse_answer(struct buf *answer, long status, json_t **ret, struct er
 	return 0;
 }
 
-int client_call(const struct client_request *request, json_t **ret, struct err *err)
+/* The answer and its status; 0 or as client_call. */
+static int call(const struct client_request *request, struct buf *answer, long *ret_status,
+		struct err *err)
 {
 	BOX_CLEANUP(curl_donep) CURL *curl = curl_easy_init();
 	BOX_CLEANUP(mem_freep) char *body = NULL;
-	struct buf answer = BUF_INIT(ANSWER_MAX);
-	long status = 0;
-	size_t len;
+	size_t len = request->file_len;
 	int r;
 
 	if (!curl)
 		return err_set(err, ERR_INTERNAL, "libcurl does not start");
 	if (request->body)
 		body = json_dump(request->body, &len);
-	r = perform(request, curl, body, &answer, &status, err);
-	if (r == 0)
-		r = parse_answer(&answer, status, ret, err);
+	if (body || request->file)
+		(void)curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)len);
+	r = perform(request, curl, body ? body : request->file, answer, ret_status, err);
 	if (body)
 		crypto_wipe(body, strlen(body)); /* may be a password */
-	buf_done(&answer);
+	return r;
+}
+
+int client_call(const struct client_request *request, json_t **ret, struct err *err)
+{
+	struct buf answer BOX_CLEANUP(buf_done) = BUF_INIT(ANSWER_MAX);
+	long status = 0;
+	int r = call(request, &answer, &status, err);
+
+	return r == 0 ? parse_answer(&answer, status, ret, err) : r;
+}
+
+int client_fetch(const struct client_request *request, struct buf *ret, struct err *err)
+{
+	struct buf answer BOX_CLEANUP(buf_done) = BUF_INIT(ANSWER_MAX);
+	BOX_CLEANUP(json_decrefp) json_t *refusal = NULL;
+	long status = 0;
+	int r = call(request, &answer, &status, err);
+
+	if (r == 0 && status >= 400)
+		r = parse_answer(&answer, status, &refusal, err);
+	if (r == 0)
+		buf_add(ret, answer.data, answer.len);
 	return r;
 }

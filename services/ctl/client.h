@@ -15,6 +15,8 @@ struct client_request {
 	const char *path;   /* "/api/servers?page=1", already escaped */
 	const char *token;  /* bearer; NULL: none */
 	const json_t *body; /* borrowed; NULL: none */
+	const char *file;   /* a body as it is, in place of `body`; borrowed, NULL: none */
+	size_t file_len;
 };
 
 /*
@@ -23,5 +25,8 @@ struct client_request {
  * ERR_UNAVAILABLE.
  */
 int client_call(const struct client_request *request, json_t **ret, struct err *err) BOX_MUST_CHECK;
+/* As client_call, with the answer appended to ret as it came. */
+int client_fetch(const struct client_request *request, struct buf *ret,
+		 struct err *err) BOX_MUST_CHECK;
 /* Append the JSON with every number that the JSON library cannot hold turned into a string. */
 void client_tame_numbers(const char *json, struct buf *ret);

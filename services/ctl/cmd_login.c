@@ -1,4 +1,4 @@
-/* setup, login, logout, user passwd: passwords come from a file or from the terminal without echo.
+/* setup, login, logout, user add, user passwd: passwords come from a file or from the terminal without echo.
  */
 #include <stdio.h>
 #include <string.h>
@@ -172,6 +172,37 @@ enum ctl_exit cmd_logout(struct ctl *ctl)
 		print_json(stdout, answer);
 	else
 		(void)puts("Logged out.");
+	return CTL_DONE;
+}
+
+static int post_user(const struct ctl *ctl, json_t **ret, struct err *err)
+{
+	const char *role = ctl->options.role ? ctl->options.role : "viewer";
+	char password[LINE_MAX_BYTES] = { 0 };
+	BOX_CLEANUP(json_decrefp) json_t *body = NULL;
+	int r = get_password(ctl, true, password, err);
+
+	if (r == 0) {
+		body = json_pack("{s:s, s:s, s:s}", "username", ctl->args[0], "password", password,
+				 "role", role);
+		r = body ? session_call(ctl, "POST", "/api/users", body, ret, err)
+			 : err_set(err, ERR_INVALID, "user and password must be UTF-8");
+	}
+	crypto_wipe(password, sizeof(password));
+	return r;
+}
+
+enum ctl_exit cmd_user_add(struct ctl *ctl)
+{
+	BOX_CLEANUP(json_decrefp) json_t *user = NULL;
+	struct err err = { 0 };
+
+	if (post_user(ctl, &user, &err) < 0)
+		return ctl_fail(ctl, &err);
+	if (ctl->options.json)
+		print_json(stdout, user);
+	else
+		(void)printf("Made %s, %s.\n", ctl->args[0], print_member(user, "role", "?"));
 	return CTL_DONE;
 }
 

@@ -36,6 +36,10 @@ ctl_command_fn cmd_audit_tail, cmd_audit_verify;
 ctl_command_fn cmd_start, cmd_stop, cmd_pause, cmd_resume, cmd_reuse_on, cmd_reuse_off;
 ctl_command_fn cmd_tools, cmd_servers, cmd_executors, cmd_instances;
 ctl_command_fn cmd_keys_init;
+ctl_command_fn cmd_export, cmd_import;
+ctl_command_fn cmd_user_add, cmd_user_list, cmd_user_role, cmd_user_remove;
+ctl_command_fn cmd_sessions, cmd_session_end;
+ctl_command_fn cmd_tokens_add, cmd_tokens_list, cmd_tokens_remove;
 
 /* Say what went wrong (stderr; with --json an object on stdout) and choose the exit code by err's
  * code. */

@@ -40,6 +40,20 @@ static const struct option_row rows[] = {
 	ROW(OPTION_ARGUMENTS, "--arguments", "JSON", KIND_TEXT, arguments,
 	    "what the tool is called with, a JSON object"),
 	ROW(OPTION_OUT, "--out", "DIR", KIND_TEXT, out, "where the key files of the roles go"),
+	ROW(OPTION_SERVER, "--server", "S", KIND_TEXT, server, "only this server, by name or id"),
+	ROW(OPTION_FORMAT, "--format", "F", KIND_TEXT, format,
+	    "own (2.0, with versions and settings) or 1.2"),
+	ROW(OPTION_HEADS, "--heads", NULL, KIND_FLAG, heads, "without older versions"),
+	ROW(OPTION_DRY_RUN, "--dry-run", NULL, KIND_FLAG, dry_run, "only say what would happen"),
+	ROW(OPTION_ACCEPT_UNVERIFIED, "--accept-unverified", NULL, KIND_FLAG, accept_unverified,
+	    "take a file that this instance did not sign; all of it arrives pending"),
+	ROW(OPTION_SETTINGS, "--settings", NULL, KIND_FLAG, settings,
+	    "also take the security policy of a file that this instance signed"),
+	ROW(OPTION_ROLE, "--role", "R", KIND_TEXT, role, "admin, reviewer, author or viewer"),
+	ROW(OPTION_SCOPE, "--scope", "S", KIND_TEXT, scope,
+	    "read (default), call, author or admin"),
+	ROW(OPTION_DAYS, "--days", "N", KIND_NUMBER, days,
+	    "how long it is good; without: for ever"),
 };
 
 static const struct option_row *find_row(const char *name, size_t len)

@@ -28,6 +28,15 @@ enum option {
 	OPTION_ROOT,
 	OPTION_OUT,
 	OPTION_ARGUMENTS,
+	OPTION_SERVER,
+	OPTION_FORMAT,
+	OPTION_HEADS,
+	OPTION_DRY_RUN,
+	OPTION_ACCEPT_UNVERIFIED,
+	OPTION_SETTINGS,
+	OPTION_ROLE,
+	OPTION_SCOPE,
+	OPTION_DAYS,
 	OPTION_COUNT
 };
 #define OPT(o)         (1u << (o))
@@ -54,6 +63,16 @@ struct options {
 	const char *root;
 	const char *out;
 	const char *arguments;
+
+	const char *server;
+	const char *format;
+	bool heads;
+	bool dry_run;
+	bool accept_unverified;
+	bool settings;
+	const char *role;
+	const char *scope;
+	uint64_t days;
 
 	uint32_t given;                       /* OPT() bits of the options that were there */
 	const char *words[OPTIONS_MAX_WORDS]; /* what is no option: command and arguments */

@@ -137,37 +137,64 @@ static char *present_token(const struct ctl *ctl)
 	return ctl->place.token ? mem_strdup(ctl->place.token) : kept(ctl, "access_token");
 }
 
-static int call_as(const struct ctl *ctl, const char *token, const char *method, const char *path,
-		   const json_t *body, json_t **ret, struct err *err)
-{
-	const struct client_request rq = {
-		.port = ctl->place.admin_port,
-		.method = method,
-		.path = path,
-		.token = token,
-		.body = body,
-	};
+/* A question and where its answer goes: one of the two. */
+struct exchange {
+	struct client_request rq;
+	json_t **ret;
+	struct buf *ret_file;
+};
 
-	return client_call(&rq, ret, err);
+static int call_as(const char *token, const struct exchange *x, struct err *err)
+{
+	struct client_request rq = x->rq;
+
+	rq.token = token;
+	return x->ret ? client_call(&rq, x->ret, err) : client_fetch(&rq, x->ret_file, err);
 }
 
-int session_call(const struct ctl *ctl, const char *method, const char *path, const json_t *body,
-		 json_t **ret, struct err *err)
+static int exchange(const struct ctl *ctl, struct exchange *x, struct err *err)
 {
 	BOX_CLEANUP(mem_freep) char *token = present_token(ctl);
 	BOX_CLEANUP(mem_freep) char *renewed = NULL;
 	int r;
 
+	x->rq.port = ctl->place.admin_port;
 	if (!token)
 		return not_logged_in(ctl, err);
-	r = call_as(ctl, token, method, path, body, ret, err);
+	r = call_as(token, x, err);
 	if (r == -ERR_UNAUTHENTICATED && !ctl->place.token) {
 		r = renew(ctl, token, err);
 		renewed = present_token(ctl);
 		if (r == 0 && renewed)
-			r = call_as(ctl, renewed, method, path, body, ret, err);
+			r = call_as(renewed, x, err);
 	}
 	return r == -ERR_UNAUTHENTICATED ? not_logged_in(ctl, err) : r;
+}
+
+int session_call(const struct ctl *ctl, const char *method, const char *path, const json_t *body,
+		 json_t **ret, struct err *err)
+{
+	struct exchange x = { .rq = { .method = method, .path = path, .body = body }, .ret = ret };
+
+	return exchange(ctl, &x, err);
+}
+
+int session_send(const struct ctl *ctl, const char *path, const char *file, size_t len,
+		 json_t **ret, struct err *err)
+{
+	struct exchange x = {
+		.rq = { .method = "POST", .path = path, .file = file, .file_len = len },
+		.ret = ret,
+	};
+
+	return exchange(ctl, &x, err);
+}
+
+int session_fetch(const struct ctl *ctl, const char *path, struct buf *ret, struct err *err)
+{
+	struct exchange x = { .rq = { .method = "GET", .path = path }, .ret_file = ret };
+
+	return exchange(ctl, &x, err);
 }
 
 int session_list(const struct ctl *ctl, const char *path, json_t **ret, struct err *err)

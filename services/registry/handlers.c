@@ -106,6 +106,9 @@ const struct op registry_ops[] = {
 	{ MSG_LIST_SETTINGS,          ADMIN,    RIGHT_READ,     OP_READ,     STAYS, NULL,              NULL,                    setting_list },
 	{ MSG_COMPLETE_ONBOARDING,    ADMIN,    RIGHT_SETTINGS, OP_CHANGE,   STAYS, "settings.changed", NULL,                   setting_complete_onboarding },
 
+	{ MSG_GET_EXPORT,             ADMIN,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    export_servers },
+	{ MSG_IMPORT,                 ADMIN,    RIGHT_SETTINGS, OP_CHANGE,   MOVES, "server.imported", import_prepare,          import_servers },
+
 	{ MSG_LIST_AUDIT,             ADMIN | FROM(ROLE_OPS), RIGHT_AUDIT, OP_SNAPSHOT, STAYS, NULL,   NULL,                    audit_list },
 	{ MSG_VERIFY_AUDIT,           ADMIN | FROM(ROLE_OPS), RIGHT_AUDIT, OP_MEMORY, STAYS, NULL,     NULL,                    audit_verify },
 	{ MSG_REPORT_EVENT,           SERVICES, RIGHT_SERVICE,  OP_CHANGE,   STAYS, NULL,              NULL,                    audit_report },

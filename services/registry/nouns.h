@@ -33,3 +33,5 @@ op_run audit_list, audit_verify, audit_report;
 op_run lease_handle_renew, lease_handle_status, lease_handle_leave;
 op_run map_get, map_blobs, map_renew_permits /* `before` */;
 op_run records_ship;
+op_run export_servers;
+op_run import_prepare /* `before` */, import_servers;

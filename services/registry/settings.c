@@ -126,11 +126,25 @@ static int save_policy(struct work *w, PB(SecurityPolicy) * p)
 	return 0;
 }
 
+int policy_apply(struct work *w, const PB(UpdateSecurityPolicyRequest) * in, PB(SecurityPolicy) * p,
+		 struct err *err)
+{
+	int count = 0;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(policy_rows); i++)
+		r = apply_row(&policy_rows[i], in, p, &count, err);
+	if (r == 0 && count == 0)
+		r = err_set(err, ERR_INVALID, "no settings were given");
+	if (in->mcp_rate_limit_rpm_opt_case)
+		p->mcp_rate_limit_is_set = true;
+	return r == 0 ? save_policy(w, p) : r;
+}
+
 int policy_update(struct work *w, const void *message, struct err *err)
 {
 	const PB(UpdateSecurityPolicyRequest) *in = message;
 	PB(SecurityPolicy) * p;
-	int count = 0;
 	int r = store_policy_get(w->tx, true, &p);
 
 	w->object_kind = "settings";
@@ -138,14 +152,8 @@ int policy_update(struct work *w, const void *message, struct err *err)
 	if (r == 0)
 		r = work_check_revision(err, in->revision_opt_case, in->revision, p->revision,
 					&p->base);
-	for (size_t i = 0; r == 0 && i < ARRAY_LEN(policy_rows); i++)
-		r = apply_row(&policy_rows[i], in, p, &count, err);
-	if (r == 0 && count == 0)
-		r = err_set(err, ERR_INVALID, "no settings were given");
-	if (in->mcp_rate_limit_rpm_opt_case)
-		p->mcp_rate_limit_is_set = true;
 	if (r == 0)
-		r = save_policy(w, p);
+		r = policy_apply(w, in, p, err);
 	if (r == 0)
 		work_answer(w, &p->base);
 	return r;

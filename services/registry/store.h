@@ -20,6 +20,7 @@
 #include "crypto.h"
 #include "dashboard.h"
 #include "err.h"
+#include "files.pb-c.h"
 #include "msg.h"
 #include "rows.pb-c.h"
 
@@ -240,6 +241,42 @@ int store_dashboard_counts(struct store_tx *tx, PB(DashboardStats) * *ret) BOX_M
 /* The newest ones, without their calls. */
 int store_dashboard_servers(struct store_tx *tx, uint32_t limit, PB(DashboardServer) * **ret,
 			    size_t *ret_count) BOX_MUST_CHECK;
+
+/* ---- files of servers ---------------------------------------------------------------------------------- */
+
+/* Bytes that the code and schemas of an export take at least.  server_id "": of all servers. */
+int store_file_size(struct store_tx *tx, const char *server_id, bool heads_only,
+		    int64_t *ret) BOX_MUST_CHECK;
+/* Parts of an export, each without the parts within it. */
+int store_file_servers(struct store_tx *tx, const char *server_id, ROW(FileServer) * **ret,
+		       size_t *ret_count) BOX_MUST_CHECK;
+int store_file_tools(struct store_tx *tx, const char *server_id, ROW(FileTool) * **ret,
+		     size_t *ret_count) BOX_MUST_CHECK;
+int store_file_versions(struct store_tx *tx, const char *tool_id, bool heads_only,
+			ROW(FileVersion) * **ret, size_t *ret_count) BOX_MUST_CHECK;
+int store_file_decisions(struct store_tx *tx, const char *tool_id, ROW(FileDecision) * **ret,
+			 size_t *ret_count) BOX_MUST_CHECK;
+/* tool_id NULL: those that administrators added. */
+int store_file_modules(struct store_tx *tx, const char *tool_id, ROW(FileModule) * **ret,
+		       size_t *ret_count) BOX_MUST_CHECK;
+int store_file_hosts(struct store_tx *tx, const char *server_id, const char *tool_id,
+		     ROW(FileHost) * **ret, size_t *ret_count) BOX_MUST_CHECK;
+int store_file_secrets(struct store_tx *tx, const char *server_id, ROW(FileSecret) * **ret,
+		       size_t *ret_count) BOX_MUST_CHECK;
+
+int store_server_named(struct store_tx *tx, const char *name, bool *ret) BOX_MUST_CHECK;
+/* Name of the server that this content became; -ERR_NOT_FOUND when it is not here (any more). */
+int store_import_find(struct store_tx *tx, struct bytes digest, char **ret_server) BOX_MUST_CHECK;
+int store_import_add(struct store_tx *tx, const char *server_id,
+		     struct bytes digest) BOX_MUST_CHECK;
+/* A decision of the past: history, never in force. */
+int store_decision_recall(struct store_tx *tx, const char *tool_id,
+			  const ROW(FileDecision) * d) BOX_MUST_CHECK;
+/* Is the module among those that administrators added? */
+int store_module_listed(struct store_tx *tx, const char *name, bool *ret) BOX_MUST_CHECK;
+/* What follows can be undone without losing the transaction. */
+int store_savepoint(struct store_tx *tx) BOX_MUST_CHECK;
+int store_savepoint_undo(struct store_tx *tx) BOX_MUST_CHECK;
 
 /* ---- people and settings ---------------------------------------------------------------------------- */
 

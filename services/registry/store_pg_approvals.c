@@ -143,15 +143,16 @@ int store_network_create(struct store_tx *tx, const PB(NetworkRequest) * n)
 		"INSERT INTO network_requests (id, tool_id, server_id, host, port, "
 		"private_requested,"
 		" allow_private, justification, requested_by, status, reviewed_by, reviewed_at, "
-		"source)"
+		"source, methods, path_prefixes)"
 		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
-		" CASE WHEN $10 = 'pending' THEN NULL ELSE now() END, $12)",
+		" CASE WHEN $10 = 'pending' THEN NULL ELSE now() END, $12, $13, $14)",
 		P_TEXT(n->id), n->tool_id_opt_case ? P_TEXT(n->tool_id) : P_NULL,
 		P_TEXT(n->server_id), P_TEXT(n->host), n->port_opt_case ? P_INT(n->port) : P_NULL,
 		P_BOOL(n->private_requested), P_BOOL(n->allow_private),
 		P_BYTES(n->justification.data, n->justification.len),
 		n->requested_by_opt_case ? P_TEXT(n->requested_by) : P_NULL, P_TEXT(n->status),
-		n->reviewed_by_opt_case ? P_TEXT(n->reviewed_by) : P_NULL, P_TEXT(n->source)));
+		n->reviewed_by_opt_case ? P_TEXT(n->reviewed_by) : P_NULL, P_TEXT(n->source),
+		P_TEXTS(n->methods, n->n_methods), P_TEXTS(n->path_prefixes, n->n_path_prefixes)));
 }
 
 #define SQL_NETWORK_COLUMNS                                                                        \

@@ -74,8 +74,8 @@ int tool_load(struct work *w, const char *id, bool lock, PB(Tool) * *ret, struct
 
 /* ---- versions ------------------------------------------------------------------------------------ */
 
-static int store_version(struct work *w, PB(Tool) * tool, ROW(VersionRow) * v, const char *source,
-			 const char *summary)
+int tool_store_version(struct work *w, PB(Tool) * tool, ROW(VersionRow) * v, const char *source,
+		       const char *summary)
 {
 	uint8_t *hash = arena_alloc(&w->arena, CRYPTO_HASH_SIZE);
 	char id[ID_TEXT_SIZE];
@@ -102,7 +102,7 @@ int tool_add_version(struct work *w, PB(Tool) * tool, ROW(VersionRow) * change, 
 	int r;
 
 	tool->current_version++;
-	r = store_version(w, tool, change, source, summary);
+	r = tool_store_version(w, tool, change, source, summary);
 	if (r == 0)
 		r = store_policy_get(w->tx, false, &policy);
 	if (r != 0)
@@ -120,7 +120,7 @@ int tool_add_version(struct work *w, PB(Tool) * tool, ROW(VersionRow) * change, 
 
 /* ---- create -------------------------------------------------------------------------------------- */
 
-static int check_create(const PB(CreateToolRequest) * in, struct err *err)
+int tool_check_new(const PB(CreateToolRequest) * in, struct err *err)
 {
 	int r = name_check("tool", in->name, err);
 
@@ -173,8 +173,7 @@ static ProtobufCBinaryData first_of(ProtobufCBinaryData given, ProtobufCBinaryDa
 	return given.len ? given : derived;
 }
 
-static void version_from_create(struct work *w, const PB(CreateToolRequest) * in,
-				ROW(VersionRow) * v)
+void tool_version_of_new(struct work *w, const PB(CreateToolRequest) * in, ROW(VersionRow) * v)
 {
 	mcpbox__rows__version_row__init(v);
 	v->name = arena_str(&w->arena, in->name);
@@ -190,8 +189,7 @@ static void version_from_create(struct work *w, const PB(CreateToolRequest) * in
 	v->n_code_dependencies = in->n_code_dependencies;
 }
 
-static int insert_tool(struct work *w, const PB(Server) * server, PB(Tool) * tool,
-		       ROW(VersionRow) * v, struct err *err)
+int tool_insert(struct work *w, const PB(Server) * server, PB(Tool) * tool, struct err *err)
 {
 	int r = store_names_lock(w->tx);
 
@@ -204,7 +202,7 @@ static int insert_tool(struct work *w, const PB(Server) * server, PB(Tool) * too
 		return err_set_field(err, ERR_EXISTS, "name", NULL,
 				     "server '%s' has a tool named '%s' already", server->name,
 				     tool->name);
-	return r == 0 ? store_version(w, tool, v, "manual", "Initial version") : r;
+	return r;
 }
 
 static void fill_new_tool(struct work *w, const PB(CreateToolRequest) * in, PB(Tool) * tool)
@@ -235,8 +233,10 @@ int tool_create(struct work *w, const void *message, struct err *err)
 	if (r != 0)
 		return r;
 	fill_new_tool(w, in, &tool);
-	version_from_create(w, in, &v);
-	r = insert_tool(w, server, &tool, &v, err);
+	tool_version_of_new(w, in, &v);
+	r = tool_insert(w, server, &tool, err);
+	if (r == 0)
+		r = tool_store_version(w, &tool, &v, "manual", "Initial version");
 	if (r != 0)
 		return r;
 	work_audit(w, "tool.created", "tool", tool.id, "ok",
@@ -263,7 +263,7 @@ int tool_inspect_create(struct work *w, const void *message, struct err *err)
 	int r = work_check_id(err, "server_id", in->server_id);
 
 	if (r == 0)
-		r = check_create(in, err);
+		r = tool_check_new(in, err);
 	return r == 0 ? inspect_require_main(w, in->python_code, err) : r;
 }
 

@@ -14,3 +14,15 @@ ProtobufCBinaryData tool_limits_shown(struct work *w, ProtobufCBinaryData set);
  * Saves the tool.  source: manual, rollback. */
 int tool_add_version(struct work *w, PB(Tool) * tool, ROW(VersionRow) * change, const char *source,
 		     const char *summary, struct err *err);
+
+/* ---- parts of making one ---- */
+
+/* Texts, code, limits and schemas, as the contract has them.  The code itself is inspect.h's. */
+int tool_check_new(const PB(CreateToolRequest) * in, struct err *err);
+/* Its content; what the request leaves open comes from w->inspected. */
+void tool_version_of_new(struct work *w, const PB(CreateToolRequest) * in, ROW(VersionRow) * ret);
+/* Chooses the published name and makes the row.  Its versions are stored next. */
+int tool_insert(struct work *w, const PB(Server) * server, PB(Tool) * tool, struct err *err);
+/* As tool->current_version, by whoever asks.  source: manual, import, rollback. */
+int tool_store_version(struct work *w, PB(Tool) * tool, ROW(VersionRow) * v, const char *source,
+		       const char *summary);

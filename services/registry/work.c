@@ -239,6 +239,12 @@ void work_audit(struct work *w, const char *topic, const char *object_kind, cons
 	w->events_end = &e->next;
 }
 
+void work_forget_audit(struct work *w)
+{
+	w->events = NULL;
+	w->events_end = &w->events;
+}
+
 void work_act_as(struct work *w, const char *username)
 {
 	struct actor *a = arena_dup(&w->arena, w->actor, sizeof(*a));
@@ -310,8 +316,7 @@ static void work_init(struct work *w, struct registry *reg, const struct op *op,
 /* An attempt leaves nothing behind but what `before` made. */
 static void forget_attempt(struct work *w)
 {
-	w->events = NULL;
-	w->events_end = &w->events;
+	work_forget_audit(w);
 	w->reply = (struct bytes){ 0 };
 	w->keep = false;
 	w->moves_state = w->op->moves_state;

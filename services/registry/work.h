@@ -84,6 +84,9 @@ void work_answer(struct work *w, const ProtobufCMessage *reply); /* packed at on
 void work_audit(struct work *w, const char *topic, const char *object_kind, const char *object_id,
 		const char *outcome, json_t *detail);
 
+/* None of the rows so far: what they speak of was undone. */
+void work_forget_audit(struct work *w);
+
 /* From here on the rows speak of this person: whoever logs in is nobody before. */
 void work_act_as(struct work *w, const char *username);
 
