@@ -101,6 +101,7 @@
 	X(76, LIST_TOKENS, list_tokens_request, list_tokens_reply)                               \
 	X(77, CREATE_TOKEN, create_token_request, create_token_reply)                            \
 	X(78, DELETE_TOKEN, delete_token_request, success_reply)                                 \
+	X(79, CHECK_TOKEN, check_token_request, check_token_reply)                               \
 	X(83, APPLY_SECURITY_PROFILE, apply_security_profile_request,                            \
 	  apply_security_profile_reply)                                                          \
 	X(84, LIST_SETTINGS, list_settings_request, list_settings_reply)                         \

@@ -308,7 +308,7 @@ static void fill_record(const struct call *call, PB(Record) * record, PB(CallRec
 	r->version = t->version;
 	r->executor = (char *)(uintptr_t)call->executor;
 	r->is_test = call->rq->is_test;
-	r->executed_by = (char *)(uintptr_t)call->rq->remote;
+	r->executed_by = (char *)(uintptr_t)call->rq->executed_by;
 	r->via = (char *)(uintptr_t) "mcp-local";
 }
 

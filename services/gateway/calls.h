@@ -53,6 +53,7 @@ struct call_request {
 	const struct session *session; /* legacy: for notifications/cancelled; else NULL */
 	struct json_span request_id;
 	const char *remote;
+	const char *executed_by; /* for the record: a user's name, or the address */
 	const char *traceparent; /* or NULL */
 	bool is_test;
 	struct call_times *times; /* zeroed; filled when the call was run */

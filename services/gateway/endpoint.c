@@ -37,13 +37,14 @@ struct arrival {
 	struct mcp_headers headers;
 	const char *server;
 	struct catalog *catalog;
+	struct caller caller;
 };
 
 /* Two values of one of these would let two readers route differently. */
 static int check_single(struct http_request *rq, struct rpc_error *err)
 {
 	static const char *const routing[] = { "MCP-Protocol-Version", "Mcp-Method", "Mcp-Name",
-					       "Mcp-Session-Id" };
+					       "Mcp-Session-Id", "Authorization" };
 	const char *name, *value;
 
 	for (size_t i = 0; i < ARRAY_LEN(routing); i++) {
@@ -70,6 +71,26 @@ static int find_server(struct arrival *a, struct rpc_error *err)
 	return rpc_fail(err, 404, RPC_INVALID_REQUEST, "No running server of that name");
 }
 
+/* Without a credential: local mode.  A wrong one is refused, not taken for none. */
+static int find_caller(struct arrival *a, struct rpc_error *err)
+{
+	struct err why = { 0 };
+	int r = callers_identify(a->gw->callers, http_header(a->rq, "Authorization"),
+				 http_remote(a->rq), &a->caller, &why);
+
+	if (r < 0) {
+		bool is_refused = why.code == ERR_UNAUTHENTICATED;
+
+		rpc_error_set(err, err_row(why.code)->http_status,
+			      is_refused ? RPC_INVALID_REQUEST : RPC_INTERNAL, "%s", why.text);
+		if (is_refused)
+			http_add_header(a->rq, "WWW-Authenticate",
+					"Bearer realm=\"mcpbox\", error=\"invalid_token\"");
+	}
+	err_done(&why);
+	return r < 0 ? -1 : 0;
+}
+
 static int arrive(struct arrival *a, struct http_request *rq, void *service, struct rpc_error *err)
 {
 	*a = (struct arrival){
@@ -81,13 +102,14 @@ static int arrive(struct arrival *a, struct http_request *rq, void *service, str
 			     .name = http_header(rq, "Mcp-Name"),
 			     .session_id = http_header(rq, "Mcp-Session-Id") },
 	};
-	if (check_single(rq, err) < 0)
+	if (check_single(rq, err) < 0 || find_caller(a, err) < 0)
 		return -1;
 	return find_server(a, err);
 }
 
 static void leave(struct arrival *a)
 {
+	caller_done(&a->caller);
 	catalog_unref(a->catalog);
 }
 
@@ -187,6 +209,7 @@ static void serve_message(struct arrival *a, struct json_span text)
 	struct mcp_context c = { .gw = a->gw,
 				 .rq = a->rq,
 				 .catalog = a->catalog,
+				 .caller = &a->caller,
 				 .server = a->server,
 				 .message = &message,
 				 .meta = &meta };
@@ -261,6 +284,7 @@ static void batch_answer(struct arrival *a, const struct batch *b, const struct 
 		struct mcp_context c = { .gw = a->gw,
 					 .rq = a->rq,
 					 .catalog = a->catalog,
+					 .caller = &a->caller,
 					 .era = ERA_LEGACY,
 					 .form = list_form_of(session->version),
 					 .server = a->server,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "bus.h"
+#include "callers.h"
 #include "calls.h"
 #include "executors.h"
 #include "gateway_cfg.h"
@@ -22,6 +23,7 @@ struct gateway {
 	struct bus *bus;
 	struct spool *spool;
 	struct sessions *sessions;
+	struct callers *callers;
 	struct executors *executors;
 	struct calls *calls;
 	struct listeners *listeners;

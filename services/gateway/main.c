@@ -5,6 +5,7 @@
 #include "log.h"
 #include "upstream.h"
 
+#define TOKEN_MS 3000  /* a client waits for this before its call begins */
 #define DRAIN_MS 10000 /* well within the supervisor's patience */
 
 /* News thread: quick, and asks nothing of the bus. */
@@ -88,8 +89,36 @@ static int open_spool(struct gateway *gw, struct err *err)
 	return spool_start(&config, &gw->spool, err);
 }
 
+static int ask_token(void *arg, const struct caller *c, ProtobufCMessage **ret, struct err *err)
+{
+	const PB(CheckTokenRequest) request = MCPBOX__V1__CHECK_TOKEN_REQUEST__INIT;
+	struct gateway *gw = arg;
+
+	return upstream_ask_registry(gw->bus, MSG_CHECK_TOKEN, &request.base, c, TOKEN_MS, ret,
+				     err);
+}
+
+static int64_t registry_now(void *arg)
+{
+	struct gateway *gw = arg;
+
+	return bus_registry_now(gw->bus);
+}
+
+static bool is_silent(void *arg)
+{
+	struct gateway *gw = arg;
+
+	return bus_registry_silence_ms(gw->bus) > 1500;
+}
+
 static void make_parts(struct gateway *gw)
 {
+	const struct callers_config callers = { .ask = ask_token,
+						.arg = gw,
+						.registry_now = registry_now,
+						.is_silent = is_silent,
+						.stale_max_ms = gw->cfg.stale_max_ms };
 	const struct calls_config calls = { .bus = gw->bus,
 					    .spool = gw->spool,
 					    .executors = gw->executors =
@@ -100,6 +129,7 @@ static void make_parts(struct gateway *gw)
 	gw->calls = calls_new(&calls);
 	gw->listeners = listeners_new(gw->cfg.threads / 2);
 	gw->map = tool_map_new(gw->bus, on_map, gw);
+	gw->callers = callers_new(&callers);
 	gw->ratelimit = ratelimit_new(gw->cfg.rate_limit_rpm);
 	gw->origins =
 		(struct origin_policy){ .is_loopback = strncmp(gw->cfg.listen_host, "127.", 4) == 0,
@@ -162,6 +192,7 @@ static void gateway_stop(struct gateway *gw)
 		bus_stop(gw->bus);
 	listeners_free(gw->listeners);
 	ratelimit_free(gw->ratelimit);
+	callers_free(gw->callers);
 	sessions_free(gw->sessions);
 	/* Keys, settings, map, executors and calls stay: the news thread of the bus outlives it. */
 }

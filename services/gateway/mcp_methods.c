@@ -249,7 +249,8 @@ int mcp_run_tool(const struct mcp_context *c, const struct catalog_tool *tool,
 		.ends_with_client = c->era == ERA_MODERN,
 		.session = c->session,
 		.request_id = c->message->id,
-		.remote = http_remote(c->rq),
+		.remote = c->caller->remote,
+		.executed_by = c->caller->name[0] ? c->caller->name : c->caller->remote,
 		.traceparent = read_traceparent(c, traceparent),
 		.is_test = is_test,
 		.times = &times,
@@ -269,7 +270,11 @@ static enum handled call_user_tool(const struct mcp_context *c, const struct cat
 {
 	BOX_CLEANUP(msg_freep) ProtobufCMessage *reply = NULL;
 	struct err why = { 0 };
-	int r = mcp_run_tool(c, tool, arguments, false, &reply, &why);
+	int r = c->caller->may_call ? mcp_run_tool(c, tool, arguments, false, &reply, &why)
+				    : err_set(&why, ERR_DENIED,
+					      "this API token may not call tools: its scope is "
+					      "read; ask for one "
+					      "of scope call");
 
 	if (r == 0)
 		result_add_done(ret, c->form, tool, ((const PB(ExecuteReply) *)reply)->done);

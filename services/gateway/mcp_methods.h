@@ -19,6 +19,7 @@ struct mcp_context {
 	struct catalog *catalog; /* the snapshot this request sees */
 	enum era era;
 	enum list_form form;
+	const struct caller *caller;
 	const char *server;            /* of /mcp/<server>; NULL on /mcp */
 	const struct session *session; /* legacy, after initialize */
 	const struct jsonrpc_message *message;

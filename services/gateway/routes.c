@@ -64,9 +64,11 @@ static bool guard_method(struct http_request *rq)
 
 static bool guard_rate(struct http_request *rq, const struct gateway *gw)
 {
-	uint32_t wait_s = ratelimit_take(gw->ratelimit, http_remote(rq), clock_mono_ms());
-	char seconds[16];
+	char seconds[16], key[CALLERS_KEY_SIZE];
+	uint32_t wait_s;
 
+	callers_rate_key(gw->callers, http_header(rq, "Authorization"), http_remote(rq), key);
+	wait_s = ratelimit_take(gw->ratelimit, key, clock_mono_ms());
 	if (wait_s == 0)
 		return true;
 	(void)snprintf(seconds, sizeof(seconds), "%" PRIu32, wait_s);

@@ -12,7 +12,7 @@ static bool is_outage(enum err_code code)
 }
 
 int upstream_ask_registry(struct bus *b, uint16_t msg, const ProtobufCMessage *request,
-			  const char *remote, uint32_t timeout_ms, ProtobufCMessage **ret,
+			  const struct caller *caller, uint32_t timeout_ms, ProtobufCMessage **ret,
 			  struct err *err)
 {
 	PB(Principal) principal = MCPBOX__V1__PRINCIPAL__INIT;
@@ -20,9 +20,8 @@ int upstream_ask_registry(struct bus *b, uint16_t msg, const ProtobufCMessage *r
 	struct err why = { 0 };
 	int r;
 
-	if (remote) {
-		principal.kind = MCPBOX__V1__PRINCIPAL__KIND__KIND_LOCAL;
-		principal.remote = (char *)(uintptr_t)remote;
+	if (caller) {
+		caller_principal(caller, &principal);
 		opts.principal = &principal;
 	}
 	r = bus_ask_registry(b, msg, request, &opts, ret, &why);

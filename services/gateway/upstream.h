@@ -8,14 +8,15 @@
 #include <stdint.h>
 #include "attrs.h"
 #include "bus.h"
+#include "callers.h"
 #include "err.h"
 
 /*
- * Ask the registry for a caller of the local door.  remote: its address, or NULL for the gateway
- * itself. An outage comes back as ERR_UNAVAILABLE with a text that begins "registry unavailable".
+ * Ask the registry on behalf of a caller, or (NULL) of the gateway itself.  An outage comes back as
+ * ERR_UNAVAILABLE with a text that begins "registry unavailable".
  */
 int upstream_ask_registry(struct bus *b, uint16_t msg, const ProtobufCMessage *request,
-			  const char *remote, uint32_t timeout_ms, ProtobufCMessage **ret,
+			  const struct caller *caller, uint32_t timeout_ms, ProtobufCMessage **ret,
 			  struct err *err) BOX_MUST_CHECK;
 
 /* executors_ping_fn over the bus; arg is the struct bus. */

@@ -100,6 +100,7 @@ const struct op registry_ops[] = {
 	{ MSG_LIST_TOKENS,            ADMIN,    RIGHT_SELF,     OP_READ,     STAYS, NULL,              NULL,                    token_list },
 	{ MSG_CREATE_TOKEN,           ADMIN,    RIGHT_SELF,     OP_SECRET,   STAYS, "token.created",   NULL,                    token_create },
 	{ MSG_DELETE_TOKEN,           ADMIN,    RIGHT_SELF,     OP_CHANGE,   STAYS, "token.deleted",   NULL,                    token_delete },
+	{ MSG_CHECK_TOKEN,            FROM(ROLE_GATEWAY), RIGHT_READ, OP_READ,   STAYS, NULL,          NULL,                    token_check },
 	{ MSG_GET_SECURITY_POLICY,    ADMIN,    RIGHT_READ,     OP_READ,     STAYS, NULL,              NULL,                    policy_get },
 	{ MSG_UPDATE_SECURITY_POLICY, ADMIN,    RIGHT_SETTINGS, OP_CHANGE,   MOVES, "settings.changed", NULL,                   policy_update },
 	{ MSG_APPLY_SECURITY_PROFILE, ADMIN,    RIGHT_SETTINGS, OP_CHANGE,   MOVES, "settings.changed", NULL,                   policy_apply_profile },

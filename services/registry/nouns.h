@@ -27,7 +27,7 @@ op_run auth_status, auth_setup, auth_login, auth_refresh, auth_logout, auth_who_
 op_run auth_hash_setup, auth_check_login, auth_hash_password; /* `before` */
 op_run auth_check_change /* `before` */, auth_change_password;
 op_run user_list, user_hash_password /* `before` */, user_create, user_update, user_delete;
-op_run session_list, session_end, token_list, token_create, token_delete;
+op_run session_list, session_end, token_list, token_create, token_delete, token_check;
 op_run policy_get, policy_update, policy_apply_profile, setting_list, setting_complete_onboarding;
 op_run audit_list, audit_verify, audit_report;
 op_run lease_handle_renew, lease_handle_status, lease_handle_leave;

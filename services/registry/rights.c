@@ -11,11 +11,14 @@ static const struct {
 	const char *role;
 	uint32_t rights;
 } people[] = {
-	{ "admin", BIT(RIGHT_SELF) | BIT(RIGHT_READ) | BIT(RIGHT_AUTHOR) | BIT(RIGHT_EDIT) |
-			   BIT(RIGHT_DECIDE) | BIT(RIGHT_SETTINGS) | BIT(RIGHT_AUDIT) },
-	{ "reviewer", BIT(RIGHT_SELF) | BIT(RIGHT_READ) | BIT(RIGHT_DECIDE) | BIT(RIGHT_AUDIT) },
-	{ "author", BIT(RIGHT_SELF) | BIT(RIGHT_READ) | BIT(RIGHT_AUTHOR) | BIT(RIGHT_EDIT) },
-	{ "viewer", BIT(RIGHT_SELF) | BIT(RIGHT_READ) },
+	{ "admin", BIT(RIGHT_SELF) | BIT(RIGHT_READ) | BIT(RIGHT_CALL) | BIT(RIGHT_AUTHOR) |
+			   BIT(RIGHT_EDIT) | BIT(RIGHT_DECIDE) | BIT(RIGHT_SETTINGS) |
+			   BIT(RIGHT_AUDIT) },
+	{ "reviewer", BIT(RIGHT_SELF) | BIT(RIGHT_READ) | BIT(RIGHT_CALL) | BIT(RIGHT_DECIDE) |
+			      BIT(RIGHT_AUDIT) },
+	{ "author", BIT(RIGHT_SELF) | BIT(RIGHT_READ) | BIT(RIGHT_CALL) | BIT(RIGHT_AUTHOR) |
+			    BIT(RIGHT_EDIT) },
+	{ "viewer", BIT(RIGHT_SELF) | BIT(RIGHT_READ) | BIT(RIGHT_CALL) },
 };
 
 /* What an API token takes from its owner's rights. */
@@ -24,8 +27,8 @@ static const struct {
 	uint32_t rights;
 } scopes[] = {
 	{ "read", BIT(RIGHT_READ) },
-	{ "call", BIT(RIGHT_READ) },
-	{ "author", BIT(RIGHT_READ) | BIT(RIGHT_AUTHOR) | BIT(RIGHT_EDIT) },
+	{ "call", BIT(RIGHT_READ) | BIT(RIGHT_CALL) },
+	{ "author", BIT(RIGHT_READ) | BIT(RIGHT_CALL) | BIT(RIGHT_AUTHOR) | BIT(RIGHT_EDIT) },
 	{ "admin", ~0u },
 };
 

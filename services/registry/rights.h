@@ -13,6 +13,7 @@ enum right {
 	RIGHT_ANYONE, /* before login */
 	RIGHT_SELF,   /* any logged-in person */
 	RIGHT_READ,
+	RIGHT_CALL,   /* published tools; judged at the gateway, which knows them */
 	RIGHT_AUTHOR, /* ask for things, start and stop: every LLM */
 	RIGHT_EDIT, /* change servers and tools: remote LLMs only under policy remote_tool_editing */
 	RIGHT_DECIDE, /* approve, reject, revoke */

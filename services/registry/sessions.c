@@ -396,6 +396,21 @@ int token_delete(struct work *w, const void *message, struct err *err)
 	return 0;
 }
 
+int token_check(struct work *w, const void *message, struct err *err)
+{
+	PB(CheckTokenReply) reply = MCPBOX__V1__CHECK_TOKEN_REPLY__INIT;
+
+	(void)message;
+	if (!w->actor->token_id[0])
+		return err_set(err, ERR_UNAUTHENTICATED, "no API token was presented");
+	reply.token_id = (char *)(uintptr_t)w->actor->token_id;
+	reply.username = (char *)(uintptr_t)w->actor->author;
+	reply.may_call = w->actor->may_call;
+	reply.expires_at_unix_ms = w->actor->expires_at_unix_ms;
+	work_answer(w, &reply.base);
+	return 0;
+}
+
 /* ---- refresh, logout ----------------------------------------------------------------------------- */
 
 static int refuse_refresh(struct work *w, struct bytes hash, struct err *err)

@@ -134,7 +134,8 @@ int store_identity_of_session(struct store_tx *tx, struct bytes hash, ROW(Identi
 int store_identity_of_token(struct store_tx *tx, struct bytes hash, ROW(IdentityRow) * *ret)
 {
 	return pg_one(tx, ROWS(identity_row), ret,
-		      "SELECT u.id AS user_id, u.username, u.role, t.scope FROM api_tokens t"
+		      "SELECT u.id AS user_id, u.username, u.role, t.scope, t.id AS token_id,"
+		      " t.expires_at AS expires_at_unix_ms FROM api_tokens t"
 		      " JOIN users u ON u.id = t.user_id WHERE t.token_hash = $1"
 		      " AND (t.expires_at IS NULL OR t.expires_at > now()) AND u.is_active",
 		      P_BYTES(hash.data, hash.len));

@@ -149,6 +149,8 @@ static void name_account(struct actor *a, const ROW(IdentityRow) * id)
 	(void)snprintf(a->user_id, sizeof(a->user_id), "%s", id->user_id);
 	(void)snprintf(a->session_id, sizeof(a->session_id), "%s", id->session_id);
 	(void)snprintf(a->role, sizeof(a->role), "%s", id->role);
+	(void)snprintf(a->token_id, sizeof(a->token_id), "%s", id->token_id);
+	a->expires_at_unix_ms = id->expires_at_unix_ms;
 }
 
 static int refuse_right(const struct actor *a, enum right right, struct err *err)
@@ -190,6 +192,7 @@ int work_authorize(struct bus_request *rq, uint32_t right, struct err *err)
 		claim.token_scope = l.identity->scope;
 	}
 	claim.may_edit_remotely = l.may_edit_remotely;
+	a->may_call = right_granted(&claim, RIGHT_CALL);
 	if (r < 0) {
 		r = explain(r, err);
 	} else if (!right_granted(&claim, (enum right)right)) {

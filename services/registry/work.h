@@ -27,6 +27,10 @@ struct actor {
 	char session_id[ID_TEXT_SIZE];
 	char role[16]; /* of the account */
 	char remote[64];
+	/* of an API token */
+	char token_id[ID_TEXT_SIZE];
+	int64_t expires_at_unix_ms;
+	bool may_call;
 };
 
 enum op_kind {

@@ -967,3 +967,51 @@ def test_health_and_metrics(shared):
     text = shared.http("GET", "/metrics")[1].decode()
     for name in ("requests_total", "calls_total", "bus_refused_total", "streams", "spool_pending"):
         assert f"mcpbox_gateway_{name}" in text
+
+
+# ---- API tokens ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", ["Bearer mcpbox.wrong", "Bearer x", "Basic YTpi", "mcpbox.call"])
+@pytest.mark.parametrize("method", ["POST", "GET", "DELETE"])
+def test_a_wrong_credential_is_refused_and_never_taken_for_none(shared, method, value):
+    status, body, headers = shared.http(method, "/mcp", "{}" if method == "POST" else None, {
+        "Content-Type": "application/json", "Accept": "application/json, text/event-stream", "Authorization": value})
+    assert (status, headers["WWW-Authenticate"]) == (401, 'Bearer realm="mcpbox", error="invalid_token"')
+    assert json.loads(body)["error"]["code"] == -32600
+
+
+def test_two_credentials_are_refused(shared):
+    connection = http.client.HTTPConnection("127.0.0.1", shared.port, timeout=WAIT)
+    connection.putrequest("POST", "/mcp")
+    for name, value in (("Authorization", "Bearer mcpbox.call"), ("Authorization", "Bearer mcpbox.read"),
+                        ("Content-Type", "application/json"), ("Content-Length", "2")):
+        connection.putheader(name, value)
+    connection.endheaders(b"{}")
+    assert connection.getresponse().status == 400
+    connection.close()
+
+
+def test_a_token_calls_in_its_owners_name(shared):
+    since = len(shared.registry.facts)
+    assert not shared.call("echo", {"value": 1}, Authorization="Bearer mcpbox.call").get("isError")
+    record = shared.registry.wait_for(lambda f: f.get("record", {}).get("call"), since)["record"]
+    assert record["call"]["executed_by"] == "call"
+
+
+def test_a_token_of_scope_read_lists_and_calls_nothing(shared):
+    since = len(shared.registry.facts)
+    status, answer, _ = shared.modern("tools/list", Authorization="Bearer mcpbox.read")
+    assert status == 200 and "echo" in [t["name"] for t in answer["result"]["tools"]]
+    result = shared.call("echo", {"value": 1}, Authorization="Bearer mcpbox.read")
+    assert result["isError"] and "scope is read" in result["content"][0]["text"]
+    assert not [f for f in shared.registry.facts[since:] if "record" in f]
+
+
+def test_a_known_token_works_on_without_a_registry_and_an_unknown_one_waits(own):
+    assert not own.call("echo", {"value": 1}, Authorization="Bearer mcpbox.call").get("isError")
+    own.registry.stop()
+    assert not own.call("echo", {"value": 1}, Authorization="Bearer mcpbox.call").get("isError")
+    status, answer, headers = own.modern("tools/list", Authorization="Bearer mcpbox.read")
+    assert status == 503 and "registry unavailable" in answer["error"]["message"]
+    assert "WWW-Authenticate" not in headers

@@ -1438,6 +1438,53 @@ def test_api_tokens_are_shown_once_kept_hashed_and_end(staffed):
     assert "token:anna" in {e["actor"] for e in r.owner("LIST_AUDIT", topics=["server.created"], limit=9)["events"]}
 
 
+def test_a_gateway_learns_what_a_token_may_and_nothing_more(staffed):
+    r = staffed
+    r.admin("CREATE_USER", username="vera", password=PASSWORD, role="viewer")
+    for scope, may_call in (("read", False), ("call", True), ("author", True), ("admin", True)):
+        made = r.admin("CREATE_TOKEN", name=scope, scope=scope, expires_at="2099-01-01T00:00:00.000Z")
+        told = r.ask("gateway", "TOKEN", "CHECK_TOKEN", secret=made["token"])
+        assert told == {"token_id": made["id"], "username": "anna", "may_call": may_call,
+                        "expires_at": "2099-01-01T00:00:00.000Z"}
+    for role, kind, secret in (("gateway", "TOKEN", "mcpbox.guess"), ("gateway", "LOCAL", ""), ("admin", "TOKEN", made["token"]),
+                               ("gateway", "TOKEN", r.token)):
+        with pytest.raises(Refused) as refused:
+            r.ask(role, kind, "CHECK_TOKEN", secret=secret)
+        assert refused.value.code in ("unauthenticated", "denied")
+
+
+def test_what_comes_with_a_token_is_its_owners_within_its_scope(staffed):
+    r = staffed
+    r.admin("UPDATE_SECURITY_POLICY", approvals_required=2)
+    r.admin("CREATE_USER", username="ben", password=PASSWORD, role="admin")
+    ben = r.stranger("LOGIN", username="ben", password=PASSWORD)["access_token"]
+    tokens = {scope: r.ask("admin", "USER", "CREATE_TOKEN", {"name": scope, "scope": scope}, secret=ben)["token"]
+              for scope in ("read", "call", "author", "admin")}
+
+    def by(scope, msg, **body):
+        return r.ask("gateway", "TOKEN", msg, body, secret=tokens[scope])
+
+    for scope in ("read", "call"):
+        assert by(scope, "LIST_SERVERS")["total"] == 0
+        with pytest.raises(Refused) as refused:
+            by(scope, "CREATE_SERVER", name="news")
+        assert (refused.value.code, refused.value.text) == ("denied", "token:ben may not do this")
+    server_id = by("author", "CREATE_SERVER", name="news")["id"]
+    tool_id = by("author", "CREATE_TOOL", server_id=server_id, name="mine", python_code=CODE)["id"]
+    by("author", "REQUEST_PUBLISH", tool_id=tool_id)
+    assert by("read", "GET_TOOL_STATUS", tool_id=tool_id)["created_by"] == "ben"
+    with pytest.raises(Refused) as refused:
+        by("admin", "DECIDE_TOOL", tool_id=tool_id, action="approve")
+    assert refused.value.code == "denied", "no gateway carries decisions, whatever the scope"
+    for kind, secret in (("USER", ben), ("TOKEN", tokens["admin"])):
+        with pytest.raises(Refused, match="the author's own does not count"):
+            r.ask("admin", kind, "DECIDE_TOOL", {"tool_id": tool_id, "action": "approve"}, secret=secret)
+    assert [e["actor"] for e in r.wait_for_topic("tool.created")] == ["token:ben"]
+    r.admin("UPDATE_USER", user_id=r.ask("admin", "USER", "WHO_AM_I", secret=ben)["id"], role="viewer")
+    with pytest.raises(Refused):
+        by("admin", "CREATE_SERVER", name="more")
+
+
 # ---- test runs by reviewers ----------------------------------------------------------------------
 
 

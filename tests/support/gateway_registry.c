@@ -336,6 +336,24 @@ static int prepare_test(struct bus_request *rq, struct err *err)
 	return err_set(err, ERR_STATE, "the tool is a draft; tests need approval");
 }
 
+/* It knows "mcpbox.SCOPE" of user SCOPE; all but "read" may call. */
+static int check_token(struct bus_request *rq, struct err *err)
+{
+	BOX_CLEANUP(mem_freep)
+	char *token =
+		mem_strndup((const char *)rq->principal->secret.data, rq->principal->secret.len);
+	PB(CheckTokenReply) reply = MCPBOX__V1__CHECK_TOKEN_REPLY__INIT;
+
+	if (rq->principal->kind != MCPBOX__V1__PRINCIPAL__KIND__KIND_TOKEN ||
+	    (strcmp(token, "mcpbox.read") != 0 && strcmp(token, "mcpbox.call") != 0))
+		return err_set(err, ERR_UNAUTHENTICATED, "unknown");
+	reply.token_id = token;
+	reply.username = token + strlen("mcpbox.");
+	reply.may_call = strcmp(token, "mcpbox.call") == 0;
+	bus_answer(rq, &reply.base);
+	return 0;
+}
+
 static int answer_empty(struct bus_request *rq, struct err *err)
 {
 	say("request", msg_row(rq->msg)->name, rq->in);
@@ -351,7 +369,7 @@ static const struct {
 	{ MSG_SHIP_RECORDS, ship },       { MSG_START_SERVER, start_server },
 	{ MSG_STOP_SERVER, stop_server }, { MSG_GET_SERVER, get_server },
 	{ MSG_VALIDATE_CODE, validate },  { MSG_PREPARE_TEST, prepare_test },
-	{ MSG_GET_TOOL, get_tool },
+	{ MSG_GET_TOOL, get_tool },       { MSG_CHECK_TOKEN, check_token },
 };
 
 static struct bus_route routes[128];

@@ -1,4 +1,4 @@
-foreach(file jsonrpc era mgmt_args origin negotiate session ratelimit param_headers events catalog result timing)
+foreach(file callers jsonrpc era mgmt_args origin negotiate session ratelimit param_headers events catalog result timing)
 	box_unit_test(gateway ${file} LIBS gateway_pure)
 endforeach()
 box_unit_test(gateway executors
