@@ -28,12 +28,12 @@ settings_check_executors() {
 	esac
 }
 
-# Each service reads the environment that it would be started with, and says what it does not like.  Of what
-# several dislike one complaint is enough.
+# Each service reads the environment that it would be started with, as the account that it would run as, and says
+# what it does not like.  Of what several dislike one complaint is enough.
 settings_judge() {
 	env_dir=$data/env/next
 	rm -rf "$env_dir"
-	(umask 077 && mkdir "$env_dir")
+	mkdir -m 0711 "$env_dir" # each service's account finds its own files in it
 	cp -p "$data"/env/*.MCPBOX_* "$env_dir" 2>/dev/null || true
 	complaints=$(for role in registry gateway executor egress-proxy admin; do
 		settings_env "$role"
@@ -48,7 +48,7 @@ $complaints"
 settings_judge_role() (
 	unset $(settings_given)
 	while IFS= read -r line; do export "$line"; done <"$env_dir/$1.env"
-	cd / && exec "$app/libexec/mcpbox/mcpbox-$1" --print-config
+	run_as "$(account_of "$1")" "$app/libexec/mcpbox/mcpbox-$1" --print-config
 )
 
 settings_default() {
@@ -154,6 +154,8 @@ settings_port_free() {
 	port=$(config_get "$1")
 	settings_is_port "$port" || die "$1=$port is no port from 1 to 65535"
 	settings_runs_with "$2" "$1" && return 0
+	[ "$port" -ge "$(cat /proc/sys/net/ipv4/ip_unprivileged_port_start)" ] ||
+		die "$1=$port: only root may listen on so low a port, and the services do not run as root; take one from 1024 on"
 	holder=$(ss -Hltnp "sport = :$port" | sed -n 's/.*users:(("\([^"]*\)",pid=\([0-9]*\).*/ by \1 (pid \2)/p' | head -n 1)
 	[ -z "$(ss -Hltn "sport = :$port")" ] ||
 		die "port $port is in use$holder; give $2 another one with $1=PORT ./mcpbox up$at"

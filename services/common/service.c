@@ -53,12 +53,27 @@ static int find_log_level(const struct service *s, enum log_level *ret)
 	return -ERR_INVALID;
 }
 
+static int load_settings(const struct service *s, enum log_level *ret_level)
+{
+	struct err err = { 0 };
+	int r = cfg_load(s->info->rows, s->info->row_count, s->cfg);
+
+	if (r == 0)
+		r = find_log_level(s, ret_level);
+	if (r < 0 || !s->info->judge)
+		return r;
+	r = s->info->judge(s->cfg, &err);
+	if (r < 0)
+		(void)fprintf(stderr, "%s\n", err.text);
+	err_done(&err);
+	return r;
+}
+
 static void print_config(const struct service *s)
 {
 	enum log_level level;
 
-	if (cfg_load(s->info->rows, s->info->row_count, s->cfg) < 0 ||
-	    find_log_level(s, &level) < 0)
+	if (load_settings(s, &level) < 0)
 		exit(EXIT_FAILURE);
 	cfg_print(s->info->rows, s->info->row_count, s->cfg, stdout);
 	cfg_free(s->info->rows, s->info->row_count, s->cfg);
@@ -135,9 +150,7 @@ int service_init(struct service *s, const struct service_info *info, int argc, c
 		return -ERR_INTERNAL;
 	r = answer_options(s, argc, argv);
 	if (r == 0)
-		r = cfg_load(info->rows, info->row_count, cfg);
-	if (r == 0)
-		r = find_log_level(s, &level);
+		r = load_settings(s, &level);
 	if (r < 0)
 		return r;
 	name_instance(s);

@@ -24,6 +24,11 @@ struct service_info {
 	const char *name; /* "registry" */
 	const struct cfg_row *rows;
 	size_t row_count;
+	/*
+	 * What a row cannot say of its value, NULL when there is nothing.  Asked after cfg_load, by --print-config
+	 * too, so that `up` hears of it before it changes anything: it opens and keeps nothing.
+	 */
+	int (*judge)(const void *cfg, struct err *err);
 };
 struct service {
 	const struct service_info *info;

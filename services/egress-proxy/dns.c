@@ -29,10 +29,12 @@ int dns_parse_server(const char *text, struct dns_server *ret, struct err *err)
 		h = t.host;
 		s.port = t.port;
 	} else if (host_parse(text, strlen(text), &h, NULL) < 0) {
-		return err_set(err, ERR_INVALID, "MCPBOX_EGRESS_DNS is not address:port");
+		return err_set(err, ERR_INVALID, "MCPBOX_EGRESS_DNS: '%s' is not address[:port]",
+			       text);
 	}
 	if (h.kind == HOST_IS_NAME)
-		return err_set(err, ERR_INVALID, "MCPBOX_EGRESS_DNS is not address:port");
+		return err_set(err, ERR_INVALID, "MCPBOX_EGRESS_DNS: '%s' is not address[:port]",
+			       text);
 	s.address = h.address;
 	*ret = s;
 	return 0;

@@ -1,5 +1,8 @@
 #include "egress_cfg.h"
 
+#include "dns.h"
+#include "pinned.h"
+
 #define ROW(name, kind, field, fallback, min, max, flags, meaning) \
 	CFG(struct egress_cfg, name, kind, field, fallback, min, max, flags, meaning)
 
@@ -31,8 +34,34 @@ static const struct cfg_row rows[] = {
 	    "company proxy for outbound traffic"),
 };
 
+/* A variable that is taken and then not obeyed would send traffic where the operator does not
+ * expect it. */
+static int refuse_unsupported(const struct egress_cfg *cfg, struct err *err)
+{
+	if (!cfg->upstream_proxy)
+		return 0;
+	return err_set(err, ERR_UNSUPPORTED,
+		       "MCPBOX_EGRESS_UPSTREAM_PROXY: not supported by this version; unset it");
+}
+
+static int judge(const void *settings, struct err *err)
+{
+	const struct egress_cfg *cfg = settings;
+	struct pinned pinned = { 0 };
+	struct dns_server dns;
+	int r = refuse_unsupported(cfg, err);
+
+	if (r == 0)
+		r = dns_parse_server(cfg->dns, &dns, err);
+	if (r == 0)
+		r = pinned_parse(cfg->pinned_hosts, &pinned, err);
+	pinned_done(&pinned);
+	return r;
+}
+
 const struct service_info egress_info = {
 	.name = "egress-proxy",
 	.rows = rows,
 	.row_count = ARRAY_LEN(rows),
+	.judge = judge,
 };

@@ -35,22 +35,10 @@ struct egress {
 
 /* ---- settings that need more than a row ---- */
 
-/* A variable that is taken and then not obeyed would send traffic where the operator does not
- * expect it. */
-static int refuse_unsupported(const struct egress_cfg *cfg, struct err *err)
+static int read_settings(struct egress *e, struct err *err)
 {
-	if (!cfg->upstream_proxy)
-		return 0;
-	return err_set(err, ERR_UNSUPPORTED,
-		       "MCPBOX_EGRESS_UPSTREAM_PROXY is not supported by this version; unset it");
-}
+	int r = dns_parse_server(e->cfg.dns, &e->dns, err);
 
-static int judge_settings(struct egress *e, struct err *err)
-{
-	int r = refuse_unsupported(&e->cfg, err);
-
-	if (r == 0)
-		r = dns_parse_server(e->cfg.dns, &e->dns, err);
 	return r == 0 ? pinned_parse(e->cfg.pinned_hosts, &e->pinned, err) : r;
 }
 
@@ -175,7 +163,7 @@ static int start_news(struct egress *e, struct err *err)
 /* Everything that is read once, then the confinement, all before the first thread. */
 static int prepare(struct egress *e, struct err *err)
 {
-	int r = judge_settings(e, err);
+	int r = read_settings(e, err);
 
 	service_harden();
 	raise_descriptors();

@@ -65,7 +65,9 @@ int pinned_parse(const char *text, struct pinned *ret, struct err *err)
 		trim(&entry, &len);
 		if (p.count == PINNED_MAX || parse_pin(entry, len, &p.pins[p.count]) < 0) {
 			pinned_done(&p);
-			return err_set(err, ERR_INVALID, "'%.*s' is not name[:port]=address[:port]",
+			return err_set(err, ERR_INVALID,
+				       "MCPBOX_EGRESS_PINNED_HOSTS: '%.*s' is not "
+				       "name[:port]=address[:port]",
 				       (int)len, entry);
 		}
 		p.count++;

@@ -1,6 +1,11 @@
 #include "executor_cfg.h"
 
+#include <dirent.h>
+#include <errno.h>
+#include <string.h>
 #include "cfg.h"
+#include "layers.h"
+#include "mem.h"
 
 static const struct cfg_row rows[] = {
 	CFG_LOG_LEVEL(struct executor_cfg, log_level),
@@ -45,8 +50,51 @@ static const struct cfg_row rows[] = {
 	    "how long approved tools run without a registry; 0: stop at once"),
 };
 
+/* A directory that is misspelt, or closed to this account, would only show as modules that no tool finds. */
+static int judge_module_dir(const char *path, struct err *err)
+{
+	DIR *dir = path[0] == '/' ? opendir(path) : NULL;
+
+	if (path[0] != '/')
+		return err_set(err, ERR_INVALID, "MCPBOX_MODULE_DIRS: '%s' is no absolute path",
+			       path);
+	if (!dir)
+		return err_set(err, ERR_INVALID,
+			       "MCPBOX_MODULE_DIRS: '%s': %s (the executor's account must be able "
+			       "to read it)",
+			       path, strerrordesc_np(errno));
+	(void)closedir(dir);
+	return 0;
+}
+
+static int judge_module_dirs(const char *dirs, struct err *err)
+{
+	int r = 0;
+
+	while (r == 0 && *dirs) {
+		size_t len = strcspn(dirs, ":");
+		BOX_CLEANUP(mem_freep) char *path = mem_strndup(dirs, len);
+
+		if (len > 0)
+			r = judge_module_dir(path, err);
+		dirs += len;
+		dirs += *dirs == ':';
+	}
+	return r;
+}
+
+static int judge(const void *settings, struct err *err)
+{
+	const struct executor_cfg *cfg = settings;
+	uint32_t floor;
+	int r = layers_parse(cfg->sandbox_min, &floor, err);
+
+	return r == 0 ? judge_module_dirs(cfg->module_dirs, err) : r;
+}
+
 const struct service_info executor_info = {
 	.name = "executor",
 	.rows = rows,
 	.row_count = sizeof(rows) / sizeof(rows[0]),
+	.judge = judge,
 };

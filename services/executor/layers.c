@@ -14,7 +14,8 @@ static const struct {
 	{ "mountns", LAYER_MOUNTNS }, { "netns", LAYER_NETNS },
 	{ "cgroup", LAYER_CGROUP },   { "nofs", LAYER_NOFS | LAYER_LANDLOCK },
 };
-#define REPORTED (ARRAY_LEN(rows) - 1) /* nofs shows only where it stands in for Landlock */
+#define LAYER_NAMES "seccomp landlock userns pidns mountns netns cgroup"
+#define REPORTED    (ARRAY_LEN(rows) - 1) /* nofs shows only where it stands in for Landlock */
 
 static int find(const char *name, size_t len)
 {
@@ -34,8 +35,10 @@ int layers_parse(const char *list, uint32_t *ret, struct err *err)
 		int row = find(list, len);
 
 		if (row < 0)
-			return err_set(err, ERR_INVALID, "MCPBOX_SANDBOX_MIN: no layer '%.*s'",
-				       (int)len, list);
+			return err_set(
+				err, ERR_INVALID,
+				"MCPBOX_SANDBOX_MIN: no layer '%.*s'; the layers are " LAYER_NAMES,
+				(int)len, list);
 		floor |= 1u << row;
 		list += len;
 		list += *list == ',';

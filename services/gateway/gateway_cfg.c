@@ -1,6 +1,7 @@
 #include "gateway_cfg.h"
 
 #include "attrs.h"
+#include "origin.h"
 
 #define ROW(name, kind, field, fallback, min, max, flags, meaning) \
 	CFG(struct gateway_cfg, name, kind, field, fallback, min, max, flags, meaning)
@@ -25,8 +26,16 @@ static const struct cfg_row rows[] = {
 };
 /* clang-format on */
 
+static int judge(const void *settings, struct err *err)
+{
+	const struct gateway_cfg *cfg = settings;
+
+	return origin_list_check(cfg->cors_origins, err);
+}
+
 const struct service_info gateway_info = {
 	.name = "gateway",
 	.rows = rows,
 	.row_count = ARRAY_LEN(rows),
+	.judge = judge,
 };

@@ -2,6 +2,7 @@
 
 #include <string.h>
 #include <strings.h>
+#include "mem.h"
 
 static const char *const loopback_names[] = { "localhost", "127.0.0.1", "[::1]" };
 
@@ -78,4 +79,30 @@ bool origin_allowed(const struct origin_policy *p, const char *origin, const cha
 		return true;
 	/* Own origin: Host is judged before, so this does not let a rebound name in. */
 	return host && origin_host_allowed(p, host) && strcasecmp(authority, host) == 0;
+}
+
+static bool is_origin(const char *text)
+{
+	const char *authority = origin_authority(text);
+
+	return authority && strpbrk(authority, "/?#@") == NULL && name_length(authority) > 0;
+}
+
+int origin_list_check(const char *list, struct err *err)
+{
+	while (list && *list) {
+		size_t len;
+		BOX_CLEANUP(mem_freep) char *entry = NULL;
+
+		list += strspn(list, ", ");
+		len = strcspn(list, ", ");
+		entry = mem_strndup(list, len);
+		if (len > 0 && !is_origin(entry))
+			return err_set(err, ERR_INVALID,
+				       "MCPBOX_CORS_ORIGINS: '%s' is no origin; write "
+				       "https://name or https://name:port",
+				       entry);
+		list += len;
+	}
+	return 0;
 }

@@ -5,6 +5,8 @@
 #pragma once
 
 #include <stdbool.h>
+#include "attrs.h"
+#include "err.h"
 
 struct origin_policy {
 	bool is_loopback;    /* the listener is: origins of this machine are its own */
@@ -17,3 +19,8 @@ struct origin_policy {
 bool origin_host_allowed(const struct origin_policy *p, const char *host);
 /* Origin header; NULL (not a browser) is allowed.  host: the request's own Host header. */
 bool origin_allowed(const struct origin_policy *p, const char *origin, const char *host);
+/*
+ * The list `origins` before it is used.  A browser sends http(s)://name[:port] and never more; any other entry
+ * would be without effect, so -ERR_INVALID names it.  list may be NULL.
+ */
+int origin_list_check(const char *list, struct err *err) BOX_MUST_CHECK;

@@ -244,7 +244,9 @@ static void registry_stop(struct registry *reg)
 int main(int argc, char **argv)
 {
 	static struct registry reg;
-	const struct service_info info = { "registry", registry_cfg_rows, registry_cfg_row_count };
+	const struct service_info info = { .name = "registry",
+					   .rows = registry_cfg_rows,
+					   .row_count = registry_cfg_row_count };
 	int r = service_init(&reg.service, &info, argc, argv, &reg.cfg);
 
 	if (r == 0)

@@ -19,7 +19,17 @@ static const struct cfg_row rows[] = {
 	CFG(struct settings, "TEST_PORT", CFG_UINT, port, "8000", 1, 65535, 0, "a port"),
 	CFG_LOG_LEVEL(struct settings, log_level),
 };
-static const struct service_info info = { "test", rows, ARRAY_LEN(rows) };
+
+static int judge(const void *settings, struct err *err)
+{
+	const struct settings *s = settings;
+
+	return s->port == 13 ? err_set(err, ERR_INVALID, "TEST_PORT: not this one") : 0;
+}
+
+static const struct service_info info = {
+	.name = "test", .rows = rows, .row_count = ARRAY_LEN(rows), .judge = judge
+};
 
 /* ---- a service in a child, its stdout and stderr in one file ---- */
 
@@ -142,21 +152,32 @@ static void answers_options_and_ends(void **state)
 	}
 }
 
-static void refuses_to_start_with_bad_settings(void **state)
+static void is_refused(const char *name, const char *value, const char *option, const char *told)
 {
-	static const char *const bad[][2] = { { "TEST_PORT", "0" },
-					      { "MCPBOX_LOG_LEVEL", "loud" } };
+	BOX_CLEANUP(mem_freep) char *argument = option ? mem_strdup(option) : NULL;
+	BOX_CLEANUP(mem_freep) char *text = NULL;
+	struct child c;
+
+	setenv(name, value, 1);
+	c = start_child(argument, false);
+	unsetenv(name);
+	assert_int_equal(end_child(&c, &text), EXIT_FAILURE);
+	assert_non_null(strstr(text, told));
+}
+
+/* A start and --print-config judge alike: `up` asks the one before it does the other. */
+static void refuses_bad_settings(void **state)
+{
+	static const char *const bad[][3] = {
+		{ "TEST_PORT", "0", "TEST_PORT: bad value" },
+		{ "TEST_PORT", "13", "TEST_PORT: not this one" },
+		{ "MCPBOX_LOG_LEVEL", "loud", "MCPBOX_LOG_LEVEL: unknown level" },
+	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-		BOX_CLEANUP(mem_freep) char *text = NULL;
-		struct child c;
-
-		setenv(bad[i][0], bad[i][1], 1);
-		c = start_child(NULL, false);
-		unsetenv(bad[i][0]);
-		assert_int_equal(end_child(&c, &text), EXIT_FAILURE);
-		assert_non_null(strstr(text, bad[i][0]));
+		is_refused(bad[i][0], bad[i][1], NULL, bad[i][2]);
+		is_refused(bad[i][0], bad[i][1], "--print-config", bad[i][2]);
 	}
 }
 
@@ -196,7 +217,7 @@ int main(void)
 		cmocka_unit_test(is_ready_then_ends_when_told),
 		cmocka_unit_test(ends_with_an_error_when_a_part_failed),
 		cmocka_unit_test(answers_options_and_ends),
-		cmocka_unit_test(refuses_to_start_with_bad_settings),
+		cmocka_unit_test(refuses_bad_settings),
 		cmocka_unit_test(logs_one_json_object_a_line),
 	};
 

@@ -78,11 +78,30 @@ static void origin_is_own_loopback_or_configured(void **state)
 	}
 }
 
+static void list_holds_what_browsers_send(void **state)
+{
+	static const char *const good[] = { NULL, "", "https://app.example.com",
+					    "http://ide:99, https://[::1]:8443" };
+	static const char *const bad[] = { "app.example.com",     "https://app.example.com/",
+					   "https://a, https://", "*",
+					   "https://user@app",    "ws://app",
+					   "https://app:port" };
+	struct err err = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(good); i++)
+		assert_int_equal(origin_list_check(good[i], &err), 0);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		if (origin_list_check(bad[i], &err) != -ERR_INVALID)
+			fail_msg("%s", bad[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(host_is_a_known_name),
 		cmocka_unit_test(origin_is_own_loopback_or_configured),
+		cmocka_unit_test(list_holds_what_browsers_send),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
