@@ -29,7 +29,7 @@ enum { CHOICE_PARAMS = 6, LIST_PARAMS = CHOICE_PARAMS + 3 };
 #define SQL_NEAR(columns)                                                                  \
 	"WITH keys AS MATERIALIZED (SELECT tool_id, executed_by, outcome"                  \
 	" FROM execution_counts WHERE kept > 0 AND " SQL_CHOSEN                            \
-	" GROUP BY 1, 2, 3 ORDER BY max(last_at) DESC LIMIT $7),"                          \
+	" ORDER BY last_at DESC LIMIT $7),"                                                \
 	" page AS MATERIALIZED (SELECT e.call_id FROM keys CROSS JOIN LATERAL"             \
 	" (SELECT call_id, started_at FROM executions WHERE tool_id = keys.tool_id"        \
 	" AND executed_by = keys.executed_by AND outcome = keys.outcome"                   \
@@ -51,10 +51,12 @@ struct list {
 };
 
 static int count_and_list(struct store_tx *tx, const struct list *list,
-			  const struct param choice[CHOICE_PARAMS], struct page page, void ***ret,
-			  size_t *ret_count, int64_t *ret_total)
+			  const struct param choice[CHOICE_PARAMS], bool is_chosen,
+			  struct page page, void ***ret, size_t *ret_count, int64_t *ret_total)
 {
 	int64_t offset = (int64_t)(page.number - 1) * page.size, end = offset + page.size;
+	/* All calls, one after the other, are an index by themselves. */
+	bool is_near = end <= NEAR_ROWS && is_chosen;
 	struct param params[LIST_PARAMS];
 	int r = pg_number(tx, ret_total,
 			  "SELECT coalesce(sum(kept), 0)::bigint FROM execution_counts WHERE "
@@ -68,8 +70,8 @@ static int count_and_list(struct store_tx *tx, const struct list *list,
 	params[CHOICE_PARAMS] = P_INT(end);
 	params[CHOICE_PARAMS + 1] = P_INT(page.size);
 	params[CHOICE_PARAMS + 2] = P_INT(offset);
-	return pg_rows(tx, list->type, ret, ret_count, end <= NEAR_ROWS ? list->near : list->far,
-		       params, LIST_PARAMS);
+	return pg_rows(tx, list->type, ret, ret_count, is_near ? list->near : list->far, params,
+		       LIST_PARAMS);
 }
 
 int store_tool_logs(struct store_tx *tx, const char *tool_id, uint32_t limit, PB(ToolLog) * **ret,
@@ -79,7 +81,7 @@ int store_tool_logs(struct store_tx *tx, const char *tool_id, uint32_t limit, PB
 	const struct param choice[CHOICE_PARAMS] = { P_TEXT(tool_id), P_TEXT(""), P_TEXT(""),
 						     P_NULL,          P_TEXT(""), P_BOOL(true) };
 
-	return count_and_list(tx, &list, choice, (struct page){ 1, limit }, (void ***)ret,
+	return count_and_list(tx, &list, choice, true, (struct page){ 1, limit }, (void ***)ret,
 			      ret_count, ret_total);
 }
 
@@ -99,7 +101,11 @@ int store_execution_list(struct store_tx *tx, const PB(ListExecutionsRequest) * 
 		P_NULL
 	};
 
-	return count_and_list(tx, &list, choice, page, (void ***)ret, ret_count, ret_total);
+	const bool is_chosen = in->tool_id[0] || in->server_id[0] || in->tool_name.len ||
+			       in->success_opt_case || in->executed_by.len;
+
+	return count_and_list(tx, &list, choice, is_chosen, page, (void ***)ret, ret_count,
+			      ret_total);
 }
 
 int store_execution_get(struct store_tx *tx, const char *id, PB(Execution) * *ret)
@@ -118,8 +124,9 @@ int store_execution_stats(struct store_tx *tx, PB(GetExecutionStatsReply) * *ret
 		" coalesce(sum(calls) FILTER (WHERE outcome NOT IN ('', 'ok')), 0)::bigint"
 		" AS failed, round(sum(duration_ms) / nullif(sum(calls)"
 		" FILTER (WHERE outcome <> ''), 0))::bigint AS avg_duration_ms,"
-		" count(DISTINCT tool_id) AS unique_tools,"
-		" count(DISTINCT nullif(executed_by, '')) AS unique_users"
+		" (SELECT count(*) FROM (SELECT FROM execution_counts GROUP BY tool_id) t)"
+		" AS unique_tools, (SELECT count(*) FROM (SELECT FROM execution_counts"
+		" WHERE executed_by <> '' GROUP BY executed_by) u) AS unique_users"
 		" FROM execution_counts",
 		NULL, 0);
 }
@@ -158,12 +165,14 @@ int store_rollup_top_tools(struct store_tx *tx, const struct window *w, uint32_t
 			   ROW(RollupRow) * **ret, size_t *ret_count)
 {
 	return pg_all(tx, ROWS(rollup_row), ret, ret_count,
-		      "SELECT t.*, coalesce(s.name, '') AS server_name FROM"
-		      " (SELECT server_id, tool_id, max(tool_name) AS tool_name," SQL_SUMS
+		      "SELECT t.*, c.server_id, c.tool_name, coalesce(s.name, '') AS server_name"
+		      " FROM (SELECT tool_id," SQL_SUMS
 		      " FROM execution_rollup WHERE level = 2 AND " SQL_WITHIN
-		      " GROUP BY 1, 2 ORDER BY calls DESC, tool_name LIMIT $5) t"
-		      " LEFT JOIN servers s ON s.id::text = t.server_id"
-		      " ORDER BY t.calls DESC, t.tool_name",
+		      " GROUP BY 1 ORDER BY calls DESC, tool_id LIMIT $5) t CROSS JOIN LATERAL"
+		      " (SELECT server_id, tool_name FROM execution_counts k"
+		      " WHERE k.tool_id = t.tool_id LIMIT 1) c"
+		      " LEFT JOIN servers s ON s.id::text = c.server_id"
+		      " ORDER BY t.calls DESC, t.tool_id",
 		      WINDOW(w), P_INT(limit));
 }
 

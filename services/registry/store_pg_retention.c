@@ -31,28 +31,37 @@ int store_egress_before(struct store_tx *tx, int64_t unix_ms, uint32_t limit,
 		      P_INT(unix_ms), P_INT(limit));
 }
 
-/* The oldest of a tool are among the oldest of each of its keys: by the index executions_by_key. */
+/* The oldest of a tool are among the oldest of each of its keys, which the index executions_by_key alone gives. */
 int store_calls_over(struct store_tx *tx, uint32_t keep, uint32_t limit, ROW(VictimRow) * **ret,
 		     size_t *ret_count)
 {
+	int64_t altered;
+	int r = pg_number(tx, &altered, "SELECT count(*) FROM altered_batches", NULL, 0);
+
+	if (r != 0)
+		return r;
 	return pg_all(
 		tx, ROWS(victim_row), ret, ret_count,
-		"WITH over AS MATERIALIZED (SELECT tool_id, sum(kept) - $1 AS excess"
-		" FROM execution_counts GROUP BY 1 HAVING sum(kept) > $1"
-		" ORDER BY 2 DESC LIMIT 50)"
-		" SELECT call_id, start_batch, end_batch FROM over CROSS JOIN LATERAL"
-		" (SELECT e.* FROM (SELECT DISTINCT executed_by, outcome FROM execution_counts"
-		" WHERE tool_id = over.tool_id AND kept > 0) k CROSS JOIN LATERAL"
-		" (SELECT call_id, start_batch, end_batch, started_at FROM executions"
+		"WITH over AS MATERIALIZED (SELECT tool_id, least(sum(kept) - $1::bigint,"
+		" $2::bigint / 5) AS excess FROM execution_counts GROUP BY 1"
+		" HAVING sum(kept) > $1::bigint ORDER BY sum(kept) DESC LIMIT 10),"
+		" oldest AS MATERIALIZED (SELECT o.call_id FROM over CROSS JOIN LATERAL"
+		" (SELECT e.* FROM execution_counts k CROSS JOIN LATERAL"
+		" (SELECT call_id, started_at FROM executions"
 		" WHERE tool_id = over.tool_id AND executed_by = k.executed_by"
 		" AND outcome = k.outcome AND started_at IS NOT NULL"
-		" AND" SQL_UNTOUCHED(
-			"start_batch, end_batch") " ORDER BY started_at, call_id LIMIT "
-						  "least(over.excess, $2)) e"
+		" AND ($3::boolean OR" SQL_UNTOUCHED(
+			"start_batch, end_batch") ")"
 						  " ORDER BY started_at, call_id LIMIT "
-						  "least(over.excess, $2)) oldest"
-						  " ORDER BY started_at, call_id LIMIT $2",
-		P_INT(keep), P_INT(limit));
+						  "over.excess) e"
+						  " WHERE k.tool_id = over.tool_id AND k.kept > 0"
+						  " ORDER BY started_at, call_id LIMIT "
+						  "over.excess) o)"
+						  " " SQL_VICTIM
+						  " WHERE call_id = ANY (ARRAY(SELECT call_id FROM "
+						  "oldest))"
+						  " ORDER BY started_at, call_id LIMIT $2::bigint",
+		P_INT(keep), P_INT(limit), P_BOOL(altered == 0));
 }
 
 int store_calls_delete(struct store_tx *tx, char *const *call_ids, size_t count)
