@@ -13,7 +13,7 @@ void json_start(void)
 	json_object_seed(seed);
 }
 
-int json_load(const void *text, size_t len, json_t **ret, struct err *err)
+static int load(const void *text, size_t len, size_t flags, json_t **ret, struct err *err)
 {
 	json_error_t why;
 	json_t *tree;
@@ -21,12 +21,22 @@ int json_load(const void *text, size_t len, json_t **ret, struct err *err)
 
 	if (r < 0)
 		return r;
-	tree = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
+	tree = json_loadb(text, len, flags | JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
 	if (!tree)
 		return err_set(err, ERR_INVALID, "not valid JSON: %s at byte %d", why.text,
 			       why.position);
 	*ret = tree;
 	return 0;
+}
+
+int json_load(const void *text, size_t len, json_t **ret, struct err *err)
+{
+	return load(text, len, 0, ret, err);
+}
+
+int json_load_with_nul(const void *text, size_t len, json_t **ret, struct err *err)
+{
+	return load(text, len, JSON_ALLOW_NUL, ret, err);
 }
 
 char *json_dump(const json_t *tree, size_t *ret_len)

@@ -19,6 +19,8 @@ void json_start(void); /* before threads */
 
 /* Parse.  -ERR_INVALID with a text that names the byte position; -ERR_TOO_LARGE over depth. */
 int json_load(const void *text, size_t len, json_t **ret, struct err *err) BOX_MUST_CHECK;
+/* The same for foreign texts that are only looked at: strings may hold U+0000, so a C string may end early. */
+int json_load_with_nul(const void *text, size_t len, json_t **ret, struct err *err) BOX_MUST_CHECK;
 /* Compact, UTF-8, key order kept; heap; NULL only for a NULL tree. */
 char *json_dump(const json_t *tree, size_t *ret_len);
 /* BOX_CLEANUP(json_decrefp): the library brings that one itself. */
@@ -50,6 +52,8 @@ int json_each_element(const void *text, size_t len, json_element_fn *fn, void *a
 bool json_key_is(struct json_span key, const char *name);
 /* A span that is a JSON string -> heap C string with len (may hold NUL: then -ERR_INVALID). */
 int json_span_string(struct json_span span, char **ret, size_t *ret_len) BOX_MUST_CHECK;
+/* The same, NUL included. */
+int json_span_bytes(struct json_span span, char **ret, size_t *ret_len) BOX_MUST_CHECK;
 struct buf;
 /* Append text as a JSON string with quotes; bad UTF-8 becomes U+FFFD. */
 void json_add_string(struct buf *b, const void *text, size_t len);

@@ -60,7 +60,7 @@ static size_t add_unescaped(struct buf *b, const char *p, const char *end)
 		return 0;
 	if (*p == 'u') {
 		c = read_unicode_escape(p + 1, end, &len);
-		if (c <= 0) /* U+0000 would cut the C string */
+		if (c < 0)
 			return 0;
 		add_code_point(b, (uint32_t)c);
 		return len + 1;
@@ -85,7 +85,7 @@ static bool add_plain_run(struct buf *b, const char **p, const char *end)
 	return true;
 }
 
-int json_span_string(struct json_span span, char **ret, size_t *ret_len)
+int json_span_bytes(struct json_span span, char **ret, size_t *ret_len)
 {
 	struct buf text BOX_CLEANUP(buf_done) = BUF_INIT(span.len);
 	const char *p = span.at + 1, *end = span.at + span.len - 1;
@@ -107,6 +107,21 @@ int json_span_string(struct json_span span, char **ret, size_t *ret_len)
 	if (!text_is_utf8(text.data, text.len))
 		return -ERR_INVALID;
 	*ret = (char *)buf_take(&text, ret_len);
+	return 0;
+}
+
+int json_span_string(struct json_span span, char **ret, size_t *ret_len)
+{
+	BOX_CLEANUP(mem_freep) char *text = NULL;
+	size_t len;
+	int r = json_span_bytes(span, &text, &len);
+
+	if (r == 0 && memchr(text, 0, len)) /* it would end early */
+		r = -ERR_INVALID;
+	if (r < 0)
+		return r;
+	*ret_len = len;
+	*ret = TAKE(text);
 	return 0;
 }
 

@@ -6,10 +6,31 @@
 
 #define REPLACEMENT "\xef\xbf\xbd"
 
+static void keep_tail(struct capture *c, const uint8_t *data, size_t len)
+{
+	uint64_t at = c->total;
+
+	if (len > CAPTURE_TAIL) {
+		data += len - CAPTURE_TAIL;
+		at += len - CAPTURE_TAIL;
+		len = CAPTURE_TAIL;
+	}
+	while (len > 0) {
+		size_t offset = at % CAPTURE_TAIL;
+		size_t step = len < CAPTURE_TAIL - offset ? len : CAPTURE_TAIL - offset;
+
+		memcpy(c->tail + offset, data, step);
+		data += step;
+		at += step;
+		len -= step;
+	}
+}
+
 void capture_add(struct capture *c, const void *data, size_t len)
 {
 	size_t room = CAPTURE_KEPT - c->kept.len;
 
+	keep_tail(c, data, len);
 	c->total += len;
 	buf_add(&c->kept, data, len < room ? len : room);
 }
@@ -66,6 +87,46 @@ void capture_mark(const struct capture *c, struct buf *ret)
 	if (capture_is_cut(c))
 		buf_printf(ret, "\n[output cut: %llu of %llu bytes are shown]",
 			   (unsigned long long)c->kept.len, (unsigned long long)c->total);
+}
+
+static bool is_rest_of_character(uint8_t c)
+{
+	return (c & 0xc0) == 0x80;
+}
+
+static void add_tail(const struct capture *c, struct buf *ret)
+{
+	uint8_t last[CAPTURE_TAIL];
+	size_t from = (size_t)(c->total % CAPTURE_TAIL), skip = 0;
+
+	memcpy(last, c->tail + from, CAPTURE_TAIL - from);
+	memcpy(last + CAPTURE_TAIL - from, c->tail, from);
+	while (skip < 3 && is_rest_of_character(last[skip]))
+		skip++;
+	add_repaired(last + skip, CAPTURE_TAIL - skip, false, ret);
+}
+
+void capture_shorten(const struct capture *c, const struct buf *text, bool with_tail,
+		     struct buf *ret)
+{
+	size_t head = CAPTURE_TAIL, rest = text->len - CAPTURE_TAIL;
+
+	if (text->len <= 2 * (size_t)CAPTURE_TAIL) {
+		buf_add(ret, text->data, text->len);
+		return;
+	}
+	while (is_rest_of_character(text->data[head]))
+		head--;
+	while (is_rest_of_character(text->data[rest]))
+		rest++;
+	with_tail |= !capture_is_cut(c);
+	buf_add(ret, text->data, head);
+	buf_printf(ret, "\n[output cut: the first%s %u of %llu bytes are shown]\n",
+		   with_tail ? " and the last" : "", CAPTURE_TAIL, (unsigned long long)c->total);
+	if (!capture_is_cut(c))
+		buf_add(ret, text->data + rest, text->len - rest);
+	else if (with_tail)
+		add_tail(c, ret);
 }
 
 bool capture_is_blank(const struct capture *c)

@@ -50,8 +50,7 @@ static bool add_string(const struct mask *mask, struct json_span s, struct buf *
 		buf_add_char(ret, '"');
 		return is_changed;
 	}
-	/* One that holds a NUL has no C string; its raw form is judged then. */
-	if (json_span_string(s, &text, &len) == 0 && mask_text(mask, text, len, &masked)) {
+	if (json_span_bytes(s, &text, &len) == 0 && mask_text(mask, text, len, &masked)) {
 		json_add_string(ret, masked.data, masked.len);
 		return true;
 	}

@@ -59,7 +59,7 @@ static void add_seconds(struct buf *b, uint32_t ms)
 
 static void exceed(struct result *ret, const char *limit, uint64_t allowed, uint64_t used)
 {
-	ret->excess = (struct result_excess){ limit, allowed, used };
+	ret->excess = (struct result_excess){ .limit = limit, .allowed = allowed, .used = used };
 }
 
 /* "memory limit 256 MiB exceeded" */
@@ -135,6 +135,7 @@ static void say_events(const struct run_facts *f, struct result *ret)
 {
 	buf_add_str(&ret->error_text, "output limit exceeded: too many progress and log messages");
 	exceed(ret, "output_kb", f->limits->output_kb, 0);
+	ret->excess.is_fixed = true;
 }
 
 static void say_result(const struct run_facts *f, struct result *ret)
@@ -263,6 +264,33 @@ static void add_text_block(struct result *ret, const struct buf *text)
 	buf_add_str(&ret->content, "}]");
 }
 
+/* What the author can do about a limit. */
+static const struct {
+	const char *limit, *advice;
+} advices[] = {
+	{ "timeout_ms", "do less in a call, or in several at once" },
+	{ "cpu_ms", "do less in a call" },
+	{ "memory_mb", "hold less at once, for example one part after the other" },
+	{ "output_kb", "print, log and report less" },
+	{ "result_kb", "return less: a part, a page, a summary" },
+	{ "files", "close what is no longer used (with open(...) as f)" },
+	{ "threads", "start fewer at once; the main thread counts too" },
+	{ "scratch_mb", "remove files that are no longer used" },
+};
+
+static void add_advice(struct buf *b, const struct result_excess *excess)
+{
+	for (size_t i = 0; excess->limit && i < ARRAY_LEN(advices); i++) {
+		if (strcmp(advices[i].limit, excess->limit) != 0)
+			continue;
+		buf_printf(b, "\nWhat helps: %s", advices[i].advice);
+		if (!excess->is_fixed)
+			buf_printf(b, "; or a higher %s, set with mcpbox_update_tool",
+				   advices[i].limit);
+		buf_add_char(b, '.');
+	}
+}
+
 /* One text block: the error, what was printed, the detail (contract 3.6). */
 static void add_error_content(const struct run_facts *f, const struct buf *detail,
 			      struct result *ret)
@@ -270,8 +298,14 @@ static void add_error_content(const struct run_facts *f, const struct buf *detai
 	BOX_CLEANUP(buf_done) struct buf text = BUF_INIT(1024 * 1024);
 
 	buf_add(&text, ret->error_text.data, ret->error_text.len);
-	if (!capture_is_blank(f->output))
-		add_part(&text, "stdout", &ret->output);
+	add_advice(&text, &ret->excess);
+	if (!capture_is_blank(f->output)) {
+		BOX_CLEANUP(buf_done) struct buf printed = BUF_INIT(16 * 1024);
+
+		/* Of a value that is to be hidden, the kept end could hold one half. */
+		capture_shorten(f->output, &ret->output, !f->mask, &printed);
+		add_part(&text, "stdout", &printed);
+	}
 	if (detail)
 		add_part(&text, "detail", detail);
 	add_text_block(ret, &text);
@@ -378,6 +412,7 @@ static outcome claim_inodes(const struct run_facts *f, uint32_t used, struct res
 	(void)used;
 	buf_printf(&ret->error_text, "scratch space limit of %u files exceeded", SCRATCH_FILES);
 	exceed(ret, "scratch_mb", f->limits->scratch_mb, 0);
+	ret->excess.is_fixed = true;
 	return OUTCOME(SCRATCH);
 }
 
@@ -474,7 +509,7 @@ static bool content_is_good(struct json_span content)
 	size_t i;
 
 	if (!content.at || *content.at != '[' ||
-	    json_load(content.at, content.len, &tree, NULL) < 0)
+	    json_load_with_nul(content.at, content.len, &tree, NULL) < 0)
 		return false;
 	json_array_foreach(tree, i, block)
 	{
@@ -522,6 +557,22 @@ static void judge_frame(const struct run_facts *f, struct result *ret)
 	} else {
 		judge_failure(f, m, ret);
 	}
+}
+
+bool result_is_spent(const struct run_facts *f)
+{
+	static const char good[] = "{\"ok\":true";
+	struct json_span m[M_COUNT];
+
+	if (f->frame.len >= sizeof(good) - 1 && memcmp(f->frame.data, good, sizeof(good) - 1) == 0)
+		return false;
+	if (scan_frame(f, m) < 0 || memory_used_kb(f) > 0)
+		return true;
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		if (span_is(m[M_KIND], kinds[i].kind))
+			return kinds[i].claim != NULL;
+	}
+	return true;
 }
 
 static void take_output(const struct run_facts *f, struct result *ret)

@@ -52,6 +52,7 @@ struct run_facts {
 struct result_excess {
 	const char *limit;      /* "timeout_ms" or a field of Limits; NULL: none was */
 	uint64_t allowed, used; /* used 0: not known */
+	bool is_fixed;          /* no setting of the tool moves it */
 };
 
 struct result {
@@ -74,6 +75,9 @@ void result_done(struct result *r);
 void result_fail(struct result *ret, Mcpbox__V1__Done__Outcome outcome, const char *text);
 const char *result_outcome_name(Mcpbox__V1__Done__Outcome outcome); /* "tool_error" */
 void result_judge(const struct run_facts *facts, struct result *ret);
+/* Whether the process that gave this answer holds what its next call would fail for: it ran into a limit, or failed
+ * with half of its memory in use. */
+bool result_is_spent(const struct run_facts *facts);
 
 /* The answer to an inspection, the caller's (msg_free).  -ERR_INTERNAL or -ERR_UNAVAILABLE when the
  * sandbox gave none. */

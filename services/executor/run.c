@@ -515,6 +515,45 @@ static void drain_output(struct run *r)
 		;
 }
 
+static void kill_process(struct run *r)
+{
+	pool_kill(r->pool, r->sandbox);
+	wait_for_end(r);
+}
+
+static struct run_facts facts_of(const struct run *r)
+{
+	struct run_facts facts = { .cause = r->cause,
+				   .has_frame = has_frame(r),
+				   .ended = r->ended,
+				   .threads = r->threads,
+				   .base_kb = r->base_kb,
+				   .ran_out_of_memory = r->ran_out_of_memory,
+				   .duration_ms = r->duration_ms,
+				   .limits = &r->job->limits,
+				   .output = &r->output,
+				   .cancel_reason = r->cancel_reason };
+
+	if (r->frame.len >= 4) {
+		facts.frame_size = frame_size(r);
+		facts.frame =
+			(struct bytes){ r->frame.data + 4, facts.has_frame ? frame_size(r) : 0 };
+	}
+	return facts;
+}
+
+/* An answer after which the process is of no use.  Its end says what it had in memory at most. */
+static bool end_if_spent(struct run *r)
+{
+	struct run_facts facts = facts_of(r);
+
+	if (!facts.has_frame || !result_is_spent(&facts))
+		return false;
+	kill_process(r);
+	read_usage(r);
+	return true;
+}
+
 static void finish(struct run *r)
 {
 	bool is_reusable;
@@ -522,16 +561,14 @@ static void finish(struct run *r)
 	if (r->cause == CAUSE_NONE && has_frame(r))
 		drain_output(r);
 	if (r->cause != CAUSE_NONE || !has_frame(r)) {
-		if (!has_ended(r)) {
-			pool_kill(r->pool, r->sandbox);
-			wait_for_end(r);
-		}
+		if (!has_ended(r))
+			kill_process(r);
 		drain_output(r);
 	}
 	r->times.answered = clock_mono_us();
 	read_usage(r);
-	is_reusable = r->cause == CAUSE_NONE && has_frame(r) && r->host_in.len == 0 &&
-		      r->frame.len == 4 + (size_t)frame_size(r);
+	is_reusable = r->cause == CAUSE_NONE && !end_if_spent(r) && has_frame(r) &&
+		      r->host_in.len == 0 && r->frame.len == 4 + (size_t)frame_size(r);
 	let_go(r, is_reusable);
 	r->duration_ms = (uint32_t)((r->times.answered - r->times.started) / 1000);
 }
@@ -548,21 +585,7 @@ int run_step(struct run *r, uint64_t until_mono_ms, bool is_foreground, struct r
 	if (!watch(r, until_mono_ms))
 		return 0;
 	finish(r);
-	*ret_facts = (struct run_facts){ .cause = r->cause,
-					 .has_frame = has_frame(r),
-					 .ended = r->ended,
-					 .threads = r->threads,
-					 .base_kb = r->base_kb,
-					 .ran_out_of_memory = r->ran_out_of_memory,
-					 .duration_ms = r->duration_ms,
-					 .limits = &r->job->limits,
-					 .output = &r->output,
-					 .cancel_reason = r->cancel_reason };
-	if (r->frame.len >= 4) {
-		ret_facts->frame_size = frame_size(r);
-		ret_facts->frame = (struct bytes){ r->frame.data + 4,
-						   ret_facts->has_frame ? frame_size(r) : 0 };
-	}
+	*ret_facts = facts_of(r);
 	return 1;
 }
 

@@ -245,7 +245,7 @@ static char *first_text(ProtobufCBinaryData content, bool as_json)
 	const json_t *text;
 	size_t len;
 
-	if (json_load(content.data, content.len, &tree, NULL) < 0)
+	if (json_load_with_nul(content.data, content.len, &tree, NULL) < 0)
 		return mem_strdup(as_json ? "null" : "");
 	text = json_object_get(json_array_get(tree, 0), "text");
 	if (!json_is_string(text))

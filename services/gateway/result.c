@@ -121,7 +121,7 @@ bool result_is_content(const void *json, size_t len)
 	const json_t *block;
 	size_t i;
 
-	if (json_load(json, len, &tree, NULL) < 0 || !json_is_array(tree))
+	if (json_load_with_nul(json, len, &tree, NULL) < 0 || !json_is_array(tree))
 		return false;
 	json_array_foreach(tree, i, block)
 	{

@@ -9,7 +9,7 @@
 
 /* Ceilings of outbound requests; a setting of the server once there is a need. */
 enum {
-	GRANT_REQUEST_BYTES = 8 * 1024 * 1024,
+	GRANT_REQUEST_BYTES = 10 * 1024 * 1024,
 	GRANT_RESPONSE_BYTES = 32 * 1024 * 1024,
 	GRANT_REQUEST_MS = 120000,
 	GRANT_CONNECTIONS = 16,

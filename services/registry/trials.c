@@ -348,7 +348,7 @@ static ProtobufCBinaryData value_of_content(struct work *w, ProtobufCBinaryData 
 	const json_t *first;
 	size_t len;
 
-	if (json_load(content.data, content.len, &blocks, NULL) < 0)
+	if (json_load_with_nul(content.data, content.len, &blocks, NULL) < 0)
 		return content;
 	first = json_object_get(json_array_get(blocks, 0), "text");
 	if (json_array_size(blocks) != 1 || !json_is_string(first))

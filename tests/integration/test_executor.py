@@ -297,6 +297,23 @@ def test_a_warm_process_is_replaced_after_an_excess(world):
     assert done(world.execute(world.at, signed))["structured"] == 1
 
 
+@pytest.mark.parametrize("code,outcome,said", [
+    ("kept = []\ndef main():\n  while True: kept.append(bytearray(1 << 20))", "memory", r"memory limit 64 MiB exceeded \(\d+(\.\d)? MiB used\)"),
+    ("import os\ndef main():\n  while True: os.dup(1)", "files", "descriptor limit 128 exceeded"),
+    ("kept = []\ndef main():\n  try:\n    while True: kept.append(bytearray(1 << 20))\n"
+     "  except MemoryError: raise ValueError('full')", "tool_error", "ValueError: full"),
+])
+def test_a_warm_process_that_is_full_does_not_serve_the_next_call(world, code, outcome, said):
+    """What it holds would fail every call to come."""
+    code = COUNTER.replace("main()", "count()") + "\n" + code.replace("def main():", "def fill():") + (
+        "\ndef main(fill_up=False):\n  if fill_up: fill()\n  return count()")
+    signed = world.sign(code, spec={"warm_reuse": True, "limits": {"memory_mb": 64}, "modules": ["os"]})
+    assert [done(world.execute(world.at, signed))["structured"] for _ in range(2)] == [1, 2]
+    result = done(world.execute(world.at, signed, {"fill_up": True}))
+    assert result["outcome"] == outcome and re.fullmatch(said, result["error_text"]), result
+    assert [done(world.execute(world.at, signed))["structured"] for _ in range(2)] == [1, 2]
+
+
 def test_cancel_reaches_a_warm_process_and_not_the_next_call(world):
     signed = world.sign("import time\ndef main(n): time.sleep(n); return n", spec={"warm_reuse": True})
     order = world.order(world.at, signed, {"n": 30})

@@ -39,6 +39,7 @@ RESULTS = [
     ("{'b': 1, 'a': 'é'}", '{"b":1,"a":"é"}', {"b": 1, "a": "é"}), ("[1, (2, 3)]", "[1,[2,3]]", [1, [2, 3]]),
     ("3", "3", 3), ("True", "true", True), ("1.5", "1.5", 1.5), ("[]", "[]", []), ("''", "", None),
     ("{1: 2}", '{"1":2}', {"1": 2}), ("10**25", "1" + "0" * 25, 10**25),
+    ("'a\\0b'", "a\0b", None), ("{'a': '\\0'}", '{"a":"\\u0000"}', {"a": "\0"}),
     ("Color.RED", '"red"', "red"), ("{'c': Color.RED}", '{"c":"red"}', {"c": "red"}),
     ("Point(1, Point(2))", '{"x":1,"y":{"x":2,"y":null}}', {"x": 1, "y": {"x": 2, "y": None}}),
     ("datetime.datetime(2026, 1, 2, 3, 4, 5)", '"2026-01-02T03:04:05"', "2026-01-02T03:04:05"),
@@ -118,6 +119,14 @@ def main():
     return [ask(25), ask(14)]  # MADV_COLLAPSE, MADV_HUGEPAGE
 """, modules=["mmap"])
     assert answer["structured"] == [errno.EPERM, None], answer
+
+
+def test_a_nul_in_a_text_is_no_crash(box):
+    answer = box.run("def main(): return [mcp.text('a\\0b'), 'c']")
+    assert (answer["outcome"], answer["content"][0]["text"]) == ("ok", "a\0b"), answer
+    for raised, text in (("mcp.ToolError('a\\0b')", "a\ufffdb"), ("ValueError('a\\0b')", "ValueError: a\ufffdb")):
+        answer = box.run("def main(): raise %s" % raised)
+        assert (answer["outcome"], answer["error"]) == ("tool_error", text) and text_of(answer).startswith(text), answer
 
 
 def test_tool_error_is_exactly_its_text(box):
@@ -364,6 +373,29 @@ def test_scratch_is_private_bounded_and_gone():
         assert (home, temporary, listed) == (here, here, left) and here.startswith("/scratch/")
     answer = box.run("def main():\n  with open('big', 'wb') as f:\n    while True: f.write(bytes(1 << 20))", scratch_mb=4)
     assert answer["error"] == "scratch space limit 4 MiB exceeded (4 MiB used)"
+    box.close()
+
+
+def test_a_tree_of_files_can_be_copied():
+    box = Sandboxes("full")
+    code = ("import os, shutil\ndef main():\n  os.mkdir('a')\n  open('a/x', 'w').write('1')\n  shutil.copytree('a', 'b')\n"
+            "  shutil.copy2('b/x', 'y')\n  return [open('y').read(), os.listdir('b')]")
+    assert box.run(code, modules=["os", "shutil"])["structured"] == ["1", ["x"]]
+    box.close()
+
+
+def test_libraries_in_c_import_what_they_need(box):
+    code = ("import datetime, pickle, time\nclass Own:\n  pass\ndef main():\n"
+            "  return [datetime.datetime.strptime('2026-01-02', '%Y-%m-%d').day, time.strptime('3', '%d').tm_mday,\n"
+            "          type(pickle.loads(pickle.dumps(Own()))).__name__]")
+    answer = box.run(code, modules=["pickle"])
+    assert (answer["structured"], answer["events"]) == ([2, 3, "Own"], []), answer
+
+
+def test_the_name_of_the_machine_is_not_told():
+    box = Sandboxes("full")
+    code = "import os, socket\ndef main(): return [os.uname().nodename, socket.gethostname()]"
+    assert box.run(code, modules=["os", "socket"])["structured"] == ["sandbox", "sandbox"]
     box.close()
 
 

@@ -26,8 +26,9 @@
 
 enum answer {
 	ALLOW,
-	REFUSE,    /* EPERM: ordinary code tries it and shows the message */
-	ABSENT,    /* ENOSYS: libraries fall back */
+	REFUSE, /* EPERM: ordinary code tries it and shows the message */
+	ABSENT, /* ENOSYS: libraries fall back */
+	NO_SUPPORT, /* EOPNOTSUPP: as of a file system that has no such thing; libraries go on without */
 	NO_MEMORY, /* ENOMEM */
 	PRETEND,   /* 0: says that it did, and does nothing */
 	KILL,      /* no honest use; ends the process with SIGSYS */
@@ -460,6 +461,12 @@ static const struct row rows[] = {
 	ONLY_NR("lsetxattr", REFUSE),
 	ONLY_NR("fsetxattr", REFUSE),
 	ONLY_NR("removexattr", REFUSE),
+	ONLY_NR("getxattr", NO_SUPPORT),
+	ONLY_NR("lgetxattr", NO_SUPPORT),
+	ONLY_NR("fgetxattr", NO_SUPPORT),
+	ONLY_NR("listxattr", NO_SUPPORT),
+	ONLY_NR("llistxattr", NO_SUPPORT),
+	ONLY_NR("flistxattr", NO_SUPPORT),
 	ONLY_NR("io_setup", REFUSE),
 	ONLY_NR("splice", REFUSE),
 	ONLY_NR("tee", REFUSE),
@@ -566,6 +573,8 @@ static uint32_t action_of(const struct row *row, const struct filter_options *o)
 		return SCMP_ACT_ERRNO(EPERM);
 	case NO_MEMORY:
 		return SCMP_ACT_ERRNO(ENOMEM);
+	case NO_SUPPORT:
+		return SCMP_ACT_ERRNO(EOPNOTSUPP);
 	case PRETEND:
 		return SCMP_ACT_ERRNO(0);
 	case KILL:

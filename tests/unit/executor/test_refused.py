@@ -7,6 +7,7 @@ import unittest
 
 from mcpbox_runtime import errors, excess, imports, refused
 
+SAID_BY_C = "(0 for _ in ()).throw(%s)"  # no `raise`, as when the interpreter fails
 LINES = ["def main():\n", "    os.fork()\n", "    socket.socket()\n", "    os.chroot('/')\n"]
 
 
@@ -56,9 +57,39 @@ class Limits(Told):
         self.assertEqual(answer(Odd())["kind"], "tool")
 
     def test_the_answer_names_kind_and_line(self):
-        source = "raise OSError(errno.EMFILE, 'too many')"
+        source = "\n" + SAID_BY_C % "OSError(errno.EMFILE, 'too many')"
         frame = answer(raised(source), source)
-        self.assertEqual((frame["kind"], frame["detail"]["line_number"]), ("files", 1))
+        self.assertEqual((frame["kind"], frame["detail"]["line_number"]), ("files", 2))
+
+    def test_memory_names_its_line(self):
+        source = "def main():\n  [0] * 10**15\nmain()"
+        frame = answer(raised(source), source)
+        self.assertEqual((frame["kind"], frame["detail"]["line_number"]), ("memory", 2))
+        self.assertIn(">    2 |   [0] * 10**15", frame["detail_text"])
+
+    def test_what_the_tool_raises_itself_is_no_limit(self):
+        for source in ("raise MemoryError('my own')", "raise RuntimeError(\"can't start new thread\")",
+                       "raise OSError(errno.EMFILE, 'my own')", "raise OSError(errno.ENOSPC, 'my own', 'f')",
+                       "class Mine(MemoryError): pass\nraise Mine('my own')"):
+            frame = answer(raised(source), source)
+            self.assertEqual(frame["kind"], "tool", source)
+            self.assertIn("my own" if "my own" in source else "can't start new thread", frame["text"])
+
+    def test_a_limit_that_is_passed_on_is_one(self):
+        source = "try:\n  %s\nexcept OSError as e:\n  raise%%s" % (SAID_BY_C % "OSError(errno.EMFILE, 'x')")
+        for how in ("", " e"):
+            self.assertEqual(answer(raised(source % how), source)["kind"], "files")
+
+    def test_memory_that_may_not_be_executed_is_no_limit(self):
+        import ctypes
+
+        head = "import ctypes\nproto = ctypes.CFUNCTYPE(ctypes.c_int)\n"
+        for line in ("ctypes.CFUNCTYPE(ctypes.c_int)(SAY)", "proto(SAY)"):
+            source = head + line.replace("SAY", SAID_BY_C % "MemoryError()")
+            frame = answer(raised(source), source)
+            self.assertEqual((frame["kind"], "callback (CFUNCTYPE)" in frame["text"]), ("tool", True), frame)
+            self.assertEqual(self.told.pop(), ("syscall", "executable memory", 3))
+        self.assertEqual(answer(raised(head + SAID_BY_C % "MemoryError()"), head)["kind"], "memory")
 
 
 class Hints(Told):
@@ -74,6 +105,29 @@ class Hints(Told):
             text = self.hint("raise PermissionError(errno.EPERM, 'no')  # " + line)
             self.assertIn(words, text)
             self.assertEqual(self.told.pop(), ("syscall", name, 1))
+
+    def test_what_a_library_makes_of_a_refusal_is_told_too(self):
+        no = "PermissionError(errno.EPERM, 'no')"
+        rows = (
+            ("try:\n  raise %s  # socket.socket()\nexcept OSError as e: raise RuntimeError('library') from e" % no, "object http"),
+            ("import urllib.error, socket\nraise urllib.error.URLError(socket.gaierror(-3, 'no'))  # socket", "object http"),
+        )
+        for source, words in rows:
+            self.assertIn(words, self.hint(source))
+            self.assertEqual(self.told.pop()[:2], ("syscall", "sockets"))
+        self.assertNotIn(";", self.hint("try:\n  raise %s\nexcept OSError: raise ValueError('x') from None" % no))
+
+    def test_locks_and_memory_between_processes(self):
+        for source, words in (
+                ("import multiprocessing.synchronize as s\nexec(compile('def f(): raise FileNotFoundError(2, \"no\")', 'x', 'exec'), s.__dict__)\ns.f()",
+                 "ThreadPoolExecutor"),
+                ("raise OSError(errno.ENOMEM, 'no')  # mmap.mmap(-1, 10)", "MAP_PRIVATE"),
+                ("raise PermissionError(errno.EPERM, 'no')  # fcntl.flock(f, 2)", "go without"),
+                ("import sqlite3\nraise sqlite3.OperationalError('disk I/O error')", "WAL")):
+            self.assertIn(words, self.hint(source))
+
+    def test_os_system_says_no(self):
+        self.assertIn("no other process", self.hint("from mcpbox_runtime.refused import system\nsystem('ls')"))
 
     def test_a_file_is_told_by_its_name(self):
         self.assertIn("scratch directory", self.hint("raise PermissionError(errno.EACCES, 'no', '/etc/shadow')"))
@@ -99,6 +153,17 @@ class Imports(Told):
             except ImportError:
                 pass
         self.assertEqual([t[:2] for t in self.told], [("import", "subprocess"), ("import", "os.path")])
+
+
+    def test_what_a_library_in_c_imports_is_its_own_affair(self):
+        sys.modules.pop("_strptime", None)
+        space = {"__builtins__": imports.make_builtins(("datetime", "pickle")), "__name__": "tool"}
+        exec("import datetime\nwhen = datetime.datetime.strptime('2026-01-02', '%Y-%m-%d')", space)
+        self.assertEqual((space["when"].day, self.told), (2, []))
+        with self.assertRaises(ImportError):
+            exec("import _strptime", space)
+        with self.assertRaises(ImportError):
+            exec("__import__('_strptime')", space)
 
 
 class Telling(unittest.TestCase):

@@ -62,6 +62,12 @@ static void takes_content_that_mcp_knows(void **state)
 		  OUTCOME(OK),
 		  "" },
 		{ "{\"ok\":true,\"content\":[]}", 0, { 0 }, 0, OUTCOME(OK), "" },
+		{ "{\"ok\":true,\"content\":[{\"type\":\"text\",\"text\":\"a\\u0000b\"}]}",
+		  0,
+		  { 0 },
+		  0,
+		  OUTCOME(OK),
+		  "" },
 		{ "{\"ok\":true,\"content\":[{\"type\":\"image\",\"data\":\"eA==\",\"mimeType\":"
 		  "\"a/b\"}]}",
 		  0,
@@ -454,6 +460,144 @@ static void capture_repairs_foreign_bytes(void **state)
 	}
 }
 
+static void shorten(struct capture *c, bool with_tail, struct buf *ret)
+{
+	struct buf whole = BUF_INIT(1024 * 1024);
+
+	buf_clear(ret);
+	capture_text(c, &whole);
+	capture_shorten(c, &whole, with_tail, ret);
+	buf_done(&whole);
+}
+
+static void an_error_shows_the_first_and_the_last_that_was_printed(void **state)
+{
+	static const char last[] = "\xa9\n[output cut: the first 2048 of 146010 bytes are shown]\n";
+	struct capture c = CAPTURE_INIT;
+	struct buf text = BUF_INIT(1024 * 1024);
+
+	(void)state;
+	capture_add(&c, "few", 3);
+	shorten(&c, true, &text);
+	assert_string_equal(buf_str(&text), "few");
+	for (int i = 0; i < 3000; i++) /* the cuts go through a character */
+		capture_add(&c, "\xc3\xa9", 2);
+	shorten(&c, false, &text);
+	assert_non_null(strstr(buf_str(&text),
+			       "\xa9\n[output cut: the first and the last 2048 of 6003 bytes "
+			       "are shown]\n\xc3"));
+	for (int i = 0; i < 70000; i++)
+		capture_add(&c, "\xc3\xa9", 2);
+	capture_add(&c, "the end", 7);
+	shorten(&c, true, &text);
+	assert_non_null(strstr(buf_str(&text), "are shown]\n\xc3\xa9"));
+	assert_string_equal(buf_str(&text) + text.len - 9, "\xc3\xa9the end");
+	assert_null(strstr(buf_str(&text), "\xef\xbf\xbd"));
+	assert_true(text.len < 2 * CAPTURE_TAIL + 100);
+	shorten(&c, false, &text);
+	assert_string_equal(buf_str(&text) + text.len - (sizeof(last) - 1), last);
+	buf_done(&text);
+	capture_done(&c);
+}
+
+/* Where something is to be hidden, half of it could stand at the beginning of the kept end. */
+static void an_error_shows_no_end_that_was_not_searched_for_secrets(void **state)
+{
+	struct mask *mask = mask_new();
+	struct capture output = CAPTURE_INIT;
+	struct job_limits limits = { .timeout_ms = 30000 };
+	struct run_facts facts = {
+		.cause = CAUSE_TIMEOUT, .limits = &limits, .output = &output, .mask = mask
+	};
+	struct result r = RESULT_INIT;
+
+	(void)state;
+	mask_add(mask, "the-secret-value", 16, 6, "[REDACTED]");
+	job_limits_complete(&limits);
+	for (size_t i = 0; i < CAPTURE_KEPT / 16; i++)
+		capture_add(&output, "the-secret-value", 16);
+	for (size_t i = 0; i < CAPTURE_TAIL / 16; i++)
+		capture_add(&output, "the-secret-value", 16);
+	capture_add(&output, "12345", 5);
+	result_judge(&facts, &r);
+	assert_non_null(strstr(buf_str(&r.content), "[REDACTED]"));
+	assert_null(strstr(buf_str(&r.content), "value"));
+	result_done(&r);
+	capture_done(&output);
+	mask_free(mask);
+}
+
+static void a_limit_says_what_helps(void **state)
+{
+	static const struct {
+		struct case_row row;
+		const char *there, *absent;
+	} rows[] = {
+		{ { .frame = "{\"ok\":false,\"kind\":\"memory\"}" },
+		  "exceeded\\nWhat helps: hold less at once, for example one part after the other; "
+		  "or a "
+		  "higher memory_mb, set with mcpbox_update_tool.\"",
+		  NULL },
+		{ { .cause = CAUSE_TIMEOUT }, "a higher timeout_ms", NULL },
+		{ { .cause = CAUSE_EVENTS }, "print, log and report less.", "mcpbox_update_tool" },
+		{ { .frame = "{\"ok\":false,\"kind\":\"inodes\"}" },
+		  "What helps",
+		  "mcpbox_update_tool" },
+		{ { .frame = "{\"ok\":false,\"kind\":\"tool\",\"text\":\"E\"}" },
+		  "\"E\"",
+		  "What helps" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct result r = RESULT_INIT;
+
+		judge(&rows[i].row, "", &r);
+		assert_non_null(strstr(buf_str(&r.content), rows[i].there));
+		if (rows[i].absent)
+			assert_null(strstr(buf_str(&r.content), rows[i].absent));
+		assert_null(strstr(buf_str(&r.error_text), "helps"));
+		result_done(&r);
+	}
+}
+
+/* With warm reuse such a process would fail all calls to come. */
+static void a_process_that_ran_into_a_limit_is_spent(void **state)
+{
+	static const struct {
+		const char *frame;
+		uint64_t memory_mb;
+		bool is_spent;
+	} rows[] = {
+		{ "{\"ok\":true,\"content\":[]}", 250, false },
+		{ "{\"ok\":false,\"kind\":\"tool\",\"text\":\"E\"}", 10, false },
+		{ "{\"ok\":false,\"kind\":\"exact\",\"text\":\"E\"}", 10, false },
+		{ "{\"ok\":false,\"kind\":\"result\",\"text\":\"E\"}", 10, false },
+		{ "{\"ok\":false,\"kind\":\"tool\",\"text\":\"E\"}", 200, true },
+		{ "{\"ok\":false,\"kind\":\"memory\"}", 10, true },
+		{ "{\"ok\":false,\"kind\":\"files\"}", 10, true },
+		{ "{\"ok\":false,\"kind\":\"threads\"}", 10, true },
+		{ "{\"ok\":false,\"kind\":\"scratch\"}", 10, true },
+		{ "{\"ok\":false,\"kind\":\"other\"}", 10, true },
+		{ "nonsense", 10, true },
+	};
+	struct job_limits limits = { 0 };
+
+	(void)state;
+	job_limits_complete(&limits);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct run_facts facts = { .has_frame = true,
+					   .frame = { rows[i].frame, strlen(rows[i].frame) },
+					   .ended = { .memory_kb =
+							      20480 + rows[i].memory_mb * 1024 },
+					   .base_kb = 20480,
+					   .limits = &limits };
+
+		if (result_is_spent(&facts) != rows[i].is_spent)
+			fail_msg("row %zu", i);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -468,6 +612,10 @@ int main(void)
 		cmocka_unit_test(structured_value_over_the_limit_is_refused),
 		cmocka_unit_test(capture_keeps_the_first_part_and_says_so),
 		cmocka_unit_test(capture_repairs_foreign_bytes),
+		cmocka_unit_test(an_error_shows_the_first_and_the_last_that_was_printed),
+		cmocka_unit_test(an_error_shows_no_end_that_was_not_searched_for_secrets),
+		cmocka_unit_test(a_limit_says_what_helps),
+		cmocka_unit_test(a_process_that_ran_into_a_limit_is_spent),
 	};
 
 	json_start();

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 
-from . import errors, rehearsal, result, tool
+from . import errors, refused, rehearsal, result, tool
 
 _loads = json.loads
 _bound = None
@@ -22,6 +22,7 @@ def preload(with_http, with_all):
     too, for workers that cannot open a file any more when they bind."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numeric libraries start threads as they are imported
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.system = refused.system
     if with_all:
         tool.preload_all()
     if with_http:

@@ -28,6 +28,7 @@ class Refused(Exception):
 def _text_of(e):
     try:
         text = str(e)
+        text = text.replace("\0", "\ufffd")  # as in what was printed
     except Exception:
         text = "<its text cannot be shown>"
     return text if len(text) <= TEXT_MAX else text[:TEXT_MAX] + "..."
@@ -122,6 +123,9 @@ def _detail(e, text, lines, source_file="tool.py"):
 
 
 def _for_people(detail):
+    """Empty where there is nothing to add to the error itself."""
+    if "line_number" not in detail and "causes" not in detail and "http_info" not in detail:
+        return ""
     shown = ["%s" % detail["error_type"] + (" at line %d" % detail["line_number"] if "line_number" in detail else "")]
     shown += detail["code_context"] + detail.get("causes", [])
     info = detail.get("http_info") or {}
@@ -149,12 +153,27 @@ def _hint(e, text):
     return None
 
 
+def _out_of_memory(e, lines):
+    """Says where, as far as there is memory for it once the tool's own is freed."""
+    try:
+        line = (_frames(e, "tool.py") or [(None, "")])[-1][0]
+    except MemoryError:
+        line = None
+    e.__traceback__ = e.__context__ = None  # they hold what the tool holds
+    try:
+        detail = {"message": "MemoryError", "error_type": "MemoryError"}
+        if line:
+            detail.update(line_number=line, code_context=_context(line, lines))
+        return _frame("memory", "MemoryError", detail, _for_people(detail))
+    except MemoryError:
+        return _frame("memory", "MemoryError")
+
+
 def answer(e, lines):
     from .result import ResultTooLarge
 
-    if isinstance(e, MemoryError):
-        e.__traceback__ = None  # frees what the tool holds
-        return _frame("memory", "MemoryError")
+    if excess.is_memory(e) and not refused.callback_hint(e, lines):
+        return _out_of_memory(e, lines)
     text = _text_of(e)
     if isinstance(e, ResultTooLarge):
         return _frame("result", text, used=e.kb)
@@ -167,7 +186,7 @@ def answer(e, lines):
     over = excess.kind_of(e)
     if over:
         return _frame(over[0], shown, detail, _for_people(detail), over[1])
-    hint = refused.hint_for(e, lines) or _hint(e, text)
+    hint = refused.callback_hint(e, lines) or refused.hint_for(e, lines) or _hint(e, text)
     if hint:
         shown += "; " + hint
     return _frame("tool", shown, detail, _for_people(detail))

@@ -44,6 +44,12 @@ def _refuse(name, allowed):
     raise ImportError(text, name=name)
 
 
+def _is_by_c_code(globals, locals, fromlist):
+    """PyImport_Import() goes by the builtins of the frame that is running, which is the tool's when a library in C
+    imports for itself: datetime.strptime, pickle.  Its empty list is what no import statement passes."""
+    return type(fromlist) is list and not fromlist and globals is locals
+
+
 def make_builtins(modules):
     """A builtins namespace whose import statement knows the list."""
     allowed = frozenset(modules) | {"__future__"}
@@ -51,7 +57,7 @@ def make_builtins(modules):
     def guarded(name, globals=None, locals=None, fromlist=(), level=0):
         if level:
             raise ImportError("relative imports do not work here: the tool is a single file")
-        if not _is_allowed(name, fromlist, allowed):
+        if not _is_allowed(name, fromlist, allowed) and not _is_by_c_code(globals, locals, fromlist):
             _refuse(name, allowed)
         return _import(name, globals, locals, fromlist, level)
 

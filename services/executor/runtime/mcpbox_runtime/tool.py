@@ -71,6 +71,8 @@ class Tool:
         self.uses_http = "http" in found.names
         if self.uses_http and not http_object.is_prepared():
             http_object.prepare()
+        if "strptime" in found.names:
+            import _strptime  # noqa: F401  imported by datetime and time when they are asked
         if "mcp" in found.names:
             from . import host  # noqa: F401  for progress and log
         if found.needs_typing():
