@@ -1,5 +1,6 @@
 /* Verdicts on what came out of a sandbox. */
 #include "test.h"
+#include "crypto.h"
 #include "json.h"
 #include "result.h"
 
@@ -618,6 +619,8 @@ int main(void)
 		cmocka_unit_test(a_process_that_ran_into_a_limit_is_spent),
 	};
 
+	if (crypto_start() < 0)
+		return 1;
 	json_start();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
