@@ -60,6 +60,73 @@ static void write_pending(struct work *w, ROW(IncidentRow) * row)
 	row->pending = 0;
 }
 
+/* ---- calls of which one row speaks ---------------------------------------------------------------- */
+
+static json_int_t count_of(const json_t *item)
+{
+	return json_integer_value(json_object_get(item, "count"));
+}
+
+static json_t *find_refusal(json_t *list, const json_t *like)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(list, i, item)
+	{
+		if (json_equal(json_object_get(item, "kind"), json_object_get(like, "kind")) &&
+		    json_equal(json_object_get(item, "name"), json_object_get(like, "name")))
+			return item;
+	}
+	return NULL;
+}
+
+/* What was asked for in vain, each once with the sum of its counts; what has no room is counted as `more`. */
+static void merge_refused(json_t *detail, const json_t *earlier)
+{
+	json_t *list = json_object_get(detail, "refused"), *item, *same;
+	json_int_t more = json_integer_value(json_object_get(earlier, "more"));
+	size_t i;
+
+	json_array_foreach(json_object_get(earlier, "refused"), i, item)
+	{
+		same = find_refusal(list, item);
+		if (same)
+			(void)json_object_set_new(same, "count",
+						  json_integer(count_of(same) + count_of(item)));
+		else if (json_array_size(list) < REFUSED_MAX)
+			(void)json_array_append(list, item);
+		else
+			more += count_of(item);
+	}
+	if (more > 0)
+		(void)json_object_set_new(detail, "more", json_integer(more));
+}
+
+/* How many calls ended in which way. */
+static void merge_outcomes(json_t *detail, const json_t *earlier, const char *outcome)
+{
+	json_t *before = json_object_get(earlier, "outcomes");
+	json_t *outcomes = before ? json_copy(before) : json_object();
+	json_int_t n = json_integer_value(json_object_get(outcomes, outcome));
+
+	(void)json_object_set_new(outcomes, outcome, json_integer(n + 1));
+	(void)json_object_set_new(detail, "outcomes", outcomes);
+}
+
+/* The newest call's detail comes to speak of all that wait in the row. */
+static void merge_pending(json_t *detail, const ROW(IncidentRow) * row, const char *outcome)
+{
+	BOX_CLEANUP(json_decrefp) json_t *earlier = NULL;
+
+	if (row->pending == 0 || json_load(row->detail.data, row->detail.len, &earlier, NULL) < 0)
+		earlier = json_object();
+	if (json_object_get(detail, "refused"))
+		merge_refused(detail, earlier);
+	else
+		merge_outcomes(detail, earlier, outcome);
+}
+
 /* Takes the detail. */
 static void add(struct work *w, ROW(IncidentRow) * row, const char *outcome, json_t *detail)
 {
@@ -74,6 +141,7 @@ static void add(struct work *w, ROW(IncidentRow) * row, const char *outcome, jso
 	if (incident_may_write(&window, w->now_unix_ms)) {
 		write_row(w, row, detail, outcome, 1);
 	} else {
+		merge_pending(detail, row, outcome);
 		text = json_dump(detail, &len);
 		row->outcome = arena_str(&w->arena, outcome);
 		row->detail = pb_bytes(arena_dup(&w->arena, text, len), len);

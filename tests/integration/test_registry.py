@@ -702,6 +702,27 @@ def test_what_was_counted_comes_before_the_next_of_its_kind(registry):
     assert [(o, d["calls"]) for o, d in incidents(r, "sandbox.killed")][5:] == [("timeout", 2), ("crash", 1)]
 
 
+def test_the_row_that_counts_tells_all_that_it_counts(registry):
+    r = registry
+    ends = ["cpu"] * 5 + ["output", "output", "files", "memory"]
+    hosts = [f"h{n}.example:443" for n in range(20)]
+    records = [call(2 * i + 2, outcome=outcome, excess=EXCESS, refused=[
+        {"kind": "host", "name": name, "count": 2} for name in (hosts[:3] if i < 7 else hosts[8 * (i - 7):8 * (i - 7) + 12])])
+        for i, outcome in enumerate(ends)]
+    r.gateway("SHIP_RECORDS", origin="gateway-1",
+              records=[record for end in records for record in (call(end["no"] - 1, tool_id="t"), end)])
+    r.sql("UPDATE incidents SET since = since - interval '1 minute'")
+    r.gateway("SHIP_RECORDS", origin="gateway-1", records=[call(19), call(20, outcome="cpu", refused=REFUSED)])
+    killed, refused = incidents(r, "sandbox.killed")[5], incidents(r, "tool.refused")[5]
+    assert (killed[0], killed[1]["calls"]) == ("memory", 4)
+    assert killed[1]["outcomes"] == {"output": 2, "files": 1, "memory": 1}
+    counted = {item["name"]: item["count"] for item in refused[1]["refused"]}
+    assert len(counted) == 16 and counted["h8.example:443"] == 4 and counted["h19.example:443"] == 2
+    # Two calls asked for three hosts, the third for twelve, the last for twelve: four of these the same.
+    assert sum(counted.values()) + refused[1]["more"] == 2 * (3 + 3 + 12 + 12)
+    assert r.owner("VERIFY_AUDIT")["intact"]
+
+
 @pytest.mark.parametrize("order", [
     [(1, "start", "a"), (2, "end", "a"), (3, "start", "b"), (4, "end", "b")],
     [(1, "start", "a"), (2, "start", "b"), (3, "end", "b")],
