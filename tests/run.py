@@ -15,6 +15,9 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPO / "tests/support"))
+import python_packages  # noqa: E402
+
 BUILD = REPO / "build"
 RESULTS = BUILD / "results"
 NODE_AT_LEAST = 20
@@ -58,6 +61,7 @@ def ctest_suite(preset, *selection):
 
 
 def pytest(out, folder):
+    python_packages.need()
     files = sorted((REPO / folder).glob("test_*.py"))
     if not files:
         return 0

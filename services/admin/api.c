@@ -1,7 +1,10 @@
-#include <string.h>
 #include "api.h"
+
+#include <inttypes.h>
+#include <string.h>
 #include "clock.h"
 #include "csrf.h"
+#include "describe.h"
 #include "json_proto.h"
 #include "login.h"
 #include "mem.h"
@@ -29,22 +32,17 @@ static int set_path_parameters(struct call *call, ProtobufCMessage *m, struct er
 	return 0;
 }
 
-/* Paging: elsewhere an absent number is a zero and means the usual page, so only here can a wrong one be told. */
-static int check_range(const char *name, const char *value, struct err *err)
+/* Elsewhere an absent number is a zero and means the usual, so only here can a wrong one be told. */
+static int check_range(const ProtobufCMessage *m, const char *name, const char *value,
+		       struct err *err)
 {
-	static const struct {
-		const char *name;
-		uint64_t max;
-	} ranges[] = { { "page", 1000000 }, { "page_size", 100 } };
-	uint64_t ignored;
+	const struct field_text *text = describe_field(m->descriptor->short_name, name);
+	int64_t ignored;
 
-	for (size_t i = 0; i < ARRAY_LEN(ranges); i++)
-		if (strcmp(name, ranges[i].name) == 0 &&
-		    parse_u64(value, 1, ranges[i].max, &ignored) < 0)
-			return err_set_field(err, ERR_INVALID, name, NULL,
-					     "%s must be from 1 to %llu", name,
-					     (unsigned long long)ranges[i].max);
-	return 0;
+	if (!text || !text->max || parse_i64(value, text->min, text->max, &ignored) == 0)
+		return 0;
+	return err_set_field(err, ERR_INVALID, name, NULL,
+			     "%s must be from %" PRId64 " to %" PRId64, name, text->min, text->max);
 }
 
 int api_set_query(struct call *call, ProtobufCMessage *m, struct err *err)
@@ -57,7 +55,7 @@ int api_set_query(struct call *call, ProtobufCMessage *m, struct err *err)
 		if (http_param(call->rq, name))
 			return err_set_field(err, ERR_INVALID, name, NULL,
 					     "'%s' stands in the path", name);
-		r = check_range(name, value, err);
+		r = check_range(m, name, value, err);
 		if (r == 0)
 			r = json_set_from_text(m, name, value, err);
 		if (r < 0)
@@ -66,16 +64,25 @@ int api_set_query(struct call *call, ProtobufCMessage *m, struct err *err)
 	return 0;
 }
 
-/* If-Match: 7 or "7".  Only objects with a revision understand it. */
+static int refuse_if_match(const struct call *call, struct err *err)
+{
+	if (origin_method_is_safe(call->route->method))
+		return 0;
+	return err_set_field(err, ERR_INVALID, "If-Match", "leave it out",
+			     "what this changes has no revision");
+}
+
+/* If-Match: 7 or "7".  A change that cannot be held to it is refused: the caller counts on it. */
 static int set_revision(struct call *call, ProtobufCMessage *m, struct err *err)
 {
 	const char *value = http_header(call->rq, "If-Match");
 	char digits[24];
 	size_t len;
 
-	if (!value || strcmp(value, "*") == 0 ||
-	    !protobuf_c_message_descriptor_get_field_by_name(m->descriptor, "revision"))
+	if (!value || strcmp(value, "*") == 0)
 		return 0;
+	if (!protobuf_c_message_descriptor_get_field_by_name(m->descriptor, "revision"))
+		return refuse_if_match(call, err);
 	len = strlen(value);
 	if (len >= 2 && value[0] == '"' && value[len - 1] == '"') {
 		value++;

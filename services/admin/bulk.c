@@ -99,10 +99,15 @@ static int decide(struct call *call, const struct bulk *b, size_t i, struct err 
 }
 
 /* Every further item would end the same way, and late. */
-static bool ends_all(enum err_code code)
+static bool ends_all(const struct err *why)
 {
-	return code == ERR_UNAUTHENTICATED || code == ERR_UNAVAILABLE || code == ERR_DEADLINE ||
-	       code == ERR_UNKNOWN_OUTCOME;
+	static const enum err_code codes[] = { ERR_UNAUTHENTICATED, ERR_UNAVAILABLE, ERR_DEADLINE,
+					       ERR_UNKNOWN_OUTCOME };
+
+	for (size_t i = 0; i < ARRAY_LEN(codes); i++)
+		if (why->code == codes[i])
+			return true;
+	return why->code == ERR_INVALID && strcmp(why->field, "reason") == 0;
 }
 
 static void note_failure(PB(BulkDecideReply) * reply, const char *id, const struct err *why)
@@ -128,7 +133,7 @@ static int decide_all(struct call *call, const struct bulk *b, PB(BulkDecideRepl
 			reply->processed_count++;
 			continue;
 		}
-		is_over = is_over || ends_all(err->code);
+		is_over = is_over || ends_all(err);
 		all_denied = all_denied && err->code == ERR_DENIED;
 		note_failure(reply, ((char *const *)b->ids.items)[i], err);
 	}

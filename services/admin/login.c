@@ -52,15 +52,17 @@ int login_serve_logout(struct call *call, struct err *err)
 int login_serve_me(struct call *call, struct err *err)
 {
 	BOX_CLEANUP(msg_freep) ProtobufCMessage *reply = NULL;
-	char token[CSRF_TEXT_SIZE];
+	PB(WhoAmIReply) * me;
+	char token[CSRF_TEXT_SIZE], *csrf_given;
 	int r = read_and_ask(call, &reply, err);
 
 	if (r != 0)
 		return r;
 	csrf_token(call->session.token, token);
+	me = (PB(WhoAmIReply) *)reply;
+	csrf_given = me->csrf_token;
+	me->csrf_token = token;
 	msg_to_json(reply, 0, &call->body);
-	/* One member more: the object's closing brace gives way. */
-	call->body.len--;
-	buf_printf(&call->body, ",\"csrf_token\":\"%s\"}", token);
+	me->csrf_token = csrf_given;
 	return 0;
 }

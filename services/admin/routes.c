@@ -5,6 +5,7 @@
 #include "files.h"
 #include "login.h"
 #include "mem.h"
+#include "openapi.h"
 #include "routes.h"
 #include "static_files.h"
 
@@ -222,6 +223,7 @@ static const struct route routes[] = {
 
 	/* about this process */
 	ANSWERS("/api/config", about_serve_config, app_config),
+	OWN("GET", "/api/openapi.json", NO_BODY, ROUTE_OPEN, openapi_serve, 0),
 	ANSWERS("/health", about_serve_health, health),
 	OWN("GET", "/metrics", NO_BODY, ROUTE_OPEN, about_serve_metrics, 0),
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 #include "clock.h"
+#include "err_json.h"
 #include "http_internal.h"
 #include "http_probe.h"
 #include "mem.h"
@@ -250,13 +251,18 @@ static void answer(struct http_request *rq)
 }
 
 /* Without a worker and without a look at the request. */
-static void refuse(struct http_request *rq, int status, const char *body)
+static void refuse(struct http_request *rq, int status, enum err_code code, const char *text)
 {
 	struct buf reply BOX_CLEANUP(buf_done) = BUF_INIT(64u * 1024);
+	struct buf body BOX_CLEANUP(buf_done) = BUF_INIT(16u * 1024);
+	struct err err = { 0 };
 
+	(void)err_set(&err, code, "%s", text);
+	err_add_problem(&body, &err, status);
 	rq->must_close = true;
 	http_add_head(rq, status, "application/problem+json", &reply);
-	buf_printf(&reply, "Content-Length: %zu\r\n\r\n%s", strlen(body), body);
+	buf_printf(&reply, "Content-Length: %zu\r\n\r\n", body.len);
+	buf_add(&reply, body.data, body.len);
 	(void)http_write(rq, reply.data, reply.len);
 }
 
@@ -299,16 +305,16 @@ static void serve(struct http_request *rq, const struct mg_request_info *info)
 
 	if (!enter(rq)) {
 		http_add_header(rq, "Retry-After", "1");
-		refuse(rq, 503, "{\"detail\":\"the server stops\",\"code\":\"unavailable\"}");
+		refuse(rq, 503, ERR_UNAVAILABLE, "the server stops");
 		return;
 	}
 	status = read_request(rq, info);
 	if (status == 0)
 		answer(rq);
 	else if (status == 408)
-		refuse(rq, 408, "{\"detail\":\"the body came too slowly\",\"code\":\"deadline\"}");
+		refuse(rq, 408, ERR_DEADLINE, "the body came too slowly");
 	else
-		refuse(rq, 400, "{\"detail\":\"malformed request\",\"code\":\"invalid\"}");
+		refuse(rq, 400, ERR_INVALID, "malformed request");
 	leave(rq);
 }
 

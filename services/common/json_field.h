@@ -1,5 +1,5 @@
 /*
- * Inside of the converter (json_proto.h): a field's key and form in JSON, told by its name and type
+ * Inside of the converter (json_proto.h), and for who describes what it does: a field's key and form in JSON, told by its name and type
  * (proto/README.md).  Pure.
  */
 #pragma once

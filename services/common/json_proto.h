@@ -24,3 +24,7 @@ int json_set_from_text(ProtobufCMessage *m, const char *key, const char *value,
 void msg_to_json(const ProtobufCMessage *m, unsigned indent, struct buf *ret);
 /* The JSON Schema (an object) of what msg_to_json() writes for messages of that type, appended. */
 void msg_to_schema(const ProtobufCMessageDescriptor *type, struct buf *ret);
+/* The schema of one field, where messages are described elsewhere: at refs and their short name.  is_input: as
+ * json_to_msg() takes it. */
+void msg_field_to_schema(const ProtobufCFieldDescriptor *fd, bool is_input, const char *refs,
+			 struct buf *ret);

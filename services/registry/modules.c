@@ -471,7 +471,10 @@ int module_change_settings(struct work *w, const void *message, struct err *err)
 	w->object_kind = "settings";
 	w->object_id = "modules";
 	if (in->n_add_modules + in->n_remove_modules > 100)
-		return err_set(err, ERR_INVALID, "at most 100 modules at once");
+		return err_set_field(err, ERR_INVALID,
+				     in->n_add_modules > in->n_remove_modules ? "add_modules"
+									      : "remove_modules",
+				     NULL, "at most 100 modules at once");
 	if (!takes && in->n_add_modules == 0)
 		return err_set(err, ERR_INVALID, "no modules were given");
 	if (takes)

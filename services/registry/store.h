@@ -365,6 +365,8 @@ int store_audit_insert(struct store_tx *tx, const PB(AuditEvent) * event) BOX_MU
 int store_audit_list(struct store_tx *tx, uint64_t since_seq, uint32_t limit, char *const *topics,
 		     size_t topic_count, PB(AuditEvent) * **ret, size_t *ret_count) BOX_MUST_CHECK;
 /* The seq before the last `limit` rows. */
+/* What was last done to an object, for people: "tool.updated (code) by anna at 2026-…"; NULL: nothing of late. */
+int store_audit_last(struct store_tx *tx, const char *object_id, char **ret) BOX_MUST_CHECK;
 int store_audit_newest(struct store_tx *tx, uint32_t limit, char *const *topics, size_t topic_count,
 		       uint64_t *ret_since) BOX_MUST_CHECK;
 

@@ -220,10 +220,11 @@ static const struct {
 	const char *state; /* SQLSTATE, or its class when two characters */
 	int code;
 } codes[] = {
-	{ "23505", -ERR_EXISTS },      /* unique_violation */
-	{ "40001", -ERR_BUSY },        /* serialization_failure: begin again */
-	{ "40P01", -ERR_BUSY },        /* deadlock_detected */
-	{ "55P03", -ERR_BUSY },        /* lock_not_available */
+	{ "23505", -ERR_EXISTS }, /* unique_violation */
+	{ "23503", -ERR_BUSY },   /* foreign_key_violation: what it belongs to went meanwhile */
+	{ "40001", -ERR_BUSY },   /* serialization_failure: begin again */
+	{ "40P01", -ERR_BUSY },   /* deadlock_detected */
+	{ "55P03", -ERR_BUSY },   /* lock_not_available */
 	{ "57014", -ERR_UNAVAILABLE }, /* query_canceled: statement_timeout */
 	{ "22P02", -ERR_NOT_FOUND },   /* invalid_text_representation: not even an id */
 	{ "08", -ERR_UNAVAILABLE },    /* connection exceptions */

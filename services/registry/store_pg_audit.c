@@ -103,6 +103,26 @@ int store_batch_expired(struct store_tx *tx, const char *batch, PB(AuditEvent) *
 		      P_TEXT(batch));
 }
 
+/* Only among the newest rows: the chain has no index for it, and an older change was not in anybody's way. */
+int store_audit_last(struct store_tx *tx, const char *object_id, char **ret)
+{
+	char **texts;
+	size_t count;
+	int r = pg_texts(
+		tx, &texts, &count,
+		"SELECT topic || CASE WHEN detail ? 'changed' THEN ' (' || (detail->>'changed') || "
+		"')'"
+		" ELSE '' END || ' by ' || actor || ' at '"
+		" || to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
+		" FROM audit_log WHERE seq > (SELECT seq FROM audit_head) - 2000 AND object_id = $1"
+		" AND outcome <> 'refused' ORDER BY seq DESC LIMIT 1",
+		PARAMS(P_TEXT(object_id)));
+
+	if (r == 0)
+		*ret = count ? texts[0] : NULL;
+	return r;
+}
+
 int store_audit_newest(struct store_tx *tx, uint32_t limit, char *const *topics, size_t topic_count,
 		       uint64_t *ret_since)
 {

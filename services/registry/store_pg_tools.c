@@ -46,8 +46,13 @@ int store_tool_create(struct store_tx *tx, const PB(Tool) * t)
 
 int store_tool_get(struct store_tx *tx, const char *id, bool lock, PB(Tool) * *ret)
 {
-	return pg_one(tx, MSGS(tool), ret, lock ? SQL_TOOL " FOR NO KEY UPDATE OF t" : SQL_TOOL,
-		      P_TEXT(id));
+	int64_t n = 1;
+
+	/* In a statement of its own: who waits for the lock here sees the tool as the other one left it, but not the
+	 * version that it made, which a statement begun before would not find. */
+	if (lock)
+		n = pg_exec(tx, "SELECT FROM tools WHERE id = $1 FOR NO KEY UPDATE", P_TEXT(id));
+	return n < 0 ? (int)n : pg_one(tx, MSGS(tool), ret, SQL_TOOL, P_TEXT(id));
 }
 
 int store_tool_status(struct store_tx *tx, const char *id, PB(GetToolStatusReply) * *ret)

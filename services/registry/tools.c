@@ -120,6 +120,13 @@ int tool_add_version(struct work *w, PB(Tool) * tool, ROW(VersionRow) * change, 
 
 /* ---- create -------------------------------------------------------------------------------------- */
 
+static int check_dependencies(size_t count, struct err *err)
+{
+	return count <= 20 ? 0
+			   : err_set_field(err, ERR_INVALID, "code_dependencies", NULL,
+					   "at most 20 code_dependencies");
+}
+
 int tool_check_new(const PB(CreateToolRequest) * in, struct err *err)
 {
 	int r = name_check("tool", in->name, err);
@@ -140,10 +147,7 @@ int tool_check_new(const PB(CreateToolRequest) * in, struct err *err)
 		r = check_object("output_schema", in->output_schema_json, false, err);
 	if (r == 0)
 		r = check_object("annotations", in->annotations_json, false, err);
-	if (r == 0 && in->n_code_dependencies > 20)
-		r = err_set_field(err, ERR_INVALID, "code_dependencies", NULL,
-				  "at most 20 code_dependencies");
-	return r;
+	return r == 0 ? check_dependencies(in->n_code_dependencies, err) : r;
 }
 
 /* The bare name if it is free, else server__tool; fixed from now on. */
@@ -377,7 +381,9 @@ static int check_update(const PB(UpdateToolRequest) * in, struct err *err)
 		r = check_object("input_schema", in->input_schema_json, true, err);
 	if (r == 0)
 		r = check_object("output_schema", in->output_schema_json, false, err);
-	return r == 0 ? check_object("annotations", in->annotations_json, false, err) : r;
+	if (r == 0)
+		r = check_object("annotations", in->annotations_json, false, err);
+	return r == 0 ? check_dependencies(in->n_code_dependencies, err) : r;
 }
 
 int tool_inspect_update(struct work *w, const void *message, struct err *err)

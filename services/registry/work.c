@@ -412,6 +412,18 @@ static const enum store_mode mode_of[] = {
 	[OP_SECRET] = STORE_WRITE,
 };
 
+/* Whoever looked at an older state is told what came between. */
+static void say_what_changed(struct work *w, struct err *err)
+{
+	size_t len = strlen(err->text);
+	char *last = NULL;
+
+	if (err->code != ERR_STALE || !w->object_id)
+		return;
+	if (store_audit_last(w->tx, w->object_id, &last) == 0 && last)
+		(void)snprintf(err->text + len, sizeof(err->text) - len, "; last: %s", last);
+}
+
 static int attempt(struct work *w, const void *in, struct err *err)
 {
 	int r;
@@ -424,6 +436,7 @@ static int attempt(struct work *w, const void *in, struct err *err)
 		r = w->op->run(w, in, err);
 	else
 		r = change(w, in, err);
+	say_what_changed(w, err);
 	store_end(w->tx);
 	w->tx = NULL;
 	/* Who asked finds the change in the next Status.  Work of our own may run on the thread that makes it. */

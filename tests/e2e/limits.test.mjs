@@ -160,9 +160,10 @@ describe('limits, refusals, cancelling, shares', { timeout: 300_000 }, () => {
     return { ...legacyHeaders, 'mcp-session-id': headers.get('mcp-session-id') };
   }
 
-  it('a client that leaves, a cancellation and a revocation end the process within 200 ms', async () => {
+  it('a client that leaves, a cancellation, a revocation and a deletion end the process within 200 ms', async () => {
     const { made } = await publish('burners', {
       burn: { python_code: burner, timeout_ms: 60000 }, burn_revoked: { python_code: burner, timeout_ms: 60000 },
+      burn_deleted: { python_code: burner, timeout_ms: 60000 },
     });
     const leave = () => {
       const message = envelope('tools/call', { name: 'burn', arguments: { mark: 'left' } });
@@ -185,7 +186,11 @@ describe('limits, refusals, cancelling, shares', { timeout: 300_000 }, () => {
       void callTool(instance.mcp, 'burn_revoked', { mark: 'revoked' });
       return { mark: 'revoked', end: () => admin.request('POST', `/api/approvals/tools/${made.burn_revoked.id}/revoke`, {}) };
     };
-    for (const begin of [leave, cancel, revoke]) {
+    const remove = () => {
+      void callTool(instance.mcp, 'burn_deleted', { mark: 'deleted' });
+      return { mark: 'deleted', end: () => admin.request('DELETE', `/api/tools/${made.burn_deleted.id}`) };
+    };
+    for (const begin of [leave, cancel, revoke, remove]) {
       const { mark, end } = await begin();
       const pid = await until(burning, `${mark}: a process runs`);
       const ms = await goneAfter(pid, end);

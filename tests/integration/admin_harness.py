@@ -9,6 +9,8 @@ import subprocess
 import threading
 from pathlib import Path
 
+from rest_description import Description
+
 BIN = Path(os.environ.get("MCPBOX_TEST_BIN", Path(__file__).parents[2] / "build/dev/bin"))
 WAIT = 20
 
@@ -85,9 +87,17 @@ class Admin:
         os.close(write)
         assert os.read(read, 8) == b"READY=1\n"
         os.close(read)
+        self.described = None
 
     def ask(self, method, path, body=None, token="good-token", headers=None, raw=None):
-        """status, parsed body (or text), headers."""
+        """status, parsed body (or text), headers; held against the description that the service gives of itself."""
+        if self.described is None:
+            self.described = Description(self._ask("GET", "/api/openapi.json", None, None, None, None)[1])
+        status, value, got = self._ask(method, path, body, token, headers, raw)
+        self.described.check(method, path, status, got.get("Content-Type", "").partition(";")[0], value)
+        return status, value, got
+
+    def _ask(self, method, path, body, token, headers, raw):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT)
         sent = {"Authorization": f"Bearer {token}"} if token else {}
         data = raw if raw is not None else None if body is None else json.dumps(body)

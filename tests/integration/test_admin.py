@@ -323,3 +323,29 @@ def test_without_a_registry_503_and_back_without_restart(data):
 def test_a_wrong_method_is_told_from_an_unknown_path(admin, method, path, status, allow):
     got, _, headers = admin.ask(method, path, {} if method == "POST" else None)
     assert (got, headers.get("Allow")) == (status, allow)
+
+
+# ---- the description -----------------------------------------------------------------------------
+
+
+def test_the_description_is_valid_openapi_and_open_to_all(admin):
+    from openapi_spec_validator import OpenAPIV31SpecValidator  # by rest_description
+    status, document, _ = admin.ask("GET", "/api/openapi.json", token=None)
+    assert (status, document["openapi"]) == (200, "3.1.0")
+    assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
+
+
+def test_the_description_speaks_to_people(admin):
+    document = admin.ask("GET", "/api/openapi.json")[1]
+    operations = [o for path in document["paths"].values() for o in path.values()]
+    ids = [o["operationId"] for o in operations]
+    assert len(ids) == len(set(ids)) > 80
+    assert not [o["operationId"] for o in operations if o["summary"] == o["operationId"]], "each has a text"
+    asked = document["paths"]["/api/servers"]["get"]["parameters"]
+    assert [(p["name"], p["schema"].get("minimum"), p["schema"].get("maximum")) for p in asked] == [
+        ("page", 1, 1000000), ("page_size", 1, 100)]
+    change = document["paths"]["/api/tools/{tool_id}"]["patch"]
+    assert change["security"] == [{"token": []}, {"cookie": [], "csrf": []}]
+    body = change["requestBody"]["content"]["application/json"]["schema"]
+    assert "tool_id" not in body["properties"] and body["properties"]["timeout_ms"]["maximum"] == 300000
+    assert {"$ref": "#/components/parameters/IfMatch"} in change["parameters"]

@@ -1,5 +1,7 @@
 """REST from end to end: admin, the real registry, a real PostgreSQL; executors are played by tests/support/registry_ask.c."""
 
+import itertools
+
 import pytest
 
 from admin_harness import Admin, make_keys
@@ -210,3 +212,67 @@ def test_a_script_is_told_what_this_is(rest):
     assert about["name"] == "MCPBox" and about["docs"] == "/api/openapi.json"
     rest("GET", "/", token="none", Accept="text/html,application/json")
     assert rest.headers["Content-Type"].startswith("text/html")
+
+
+# ---- the description -----------------------------------------------------------------------------
+
+
+def beyond(schema):
+    """Values that the description rules out."""
+    if "maximum" in schema:
+        yield schema["maximum"] + 1
+    if "minimum" in schema:
+        yield schema["minimum"] - 1
+    if "enum" in schema:
+        yield "none_of_these"
+    if "maxLength" in schema:
+        yield "a" * (schema["maxLength"] + 1)
+    if "pattern" in schema:
+        yield "-"
+    if schema.get("type") == "array" and "maxItems" in schema:
+        yield ["a"] * (schema["maxItems"] + 1)
+    if schema.get("type") == "object":
+        yield 5
+
+
+GOOD = {"username": "bert", "password": PASSWORD, "new_password": PASSWORD, "role": "viewer", "scope": "read", "name": "good",
+        "python_code": CODE, "code": CODE, "key_name": "KEY", "value": "x", "host": "a.example.com", "action": "approve",
+        "from_version": 1, "to_version": 1, "profile": "strict"}
+# Which of these go with the rest is a rule of more than one field.
+WITH = {"reason": {"action": "reject"}}
+
+
+def test_the_registry_refuses_what_the_description_rules_out(rest):
+    """Ranges, patterns and lists of values are told in one place and judged in another: they have to agree."""
+    server_id, tool_id = rest.make_tool()
+    rest("POST", f"/api/servers/{server_id}/secrets", {"key_name": "KEY"}, want=201)
+    ids = {"server_id": server_id, "tool_id": tool_id, "key": "KEY", "version": "1",
+           "user_id": rest("GET", "/api/users")["items"][0]["id"]}
+    tried, serial = 0, itertools.count()
+    for path, operations in rest("GET", "/api/openapi.json")["paths"].items():
+        for method, operation in operations.items():
+            if path.startswith("/auth/") or operation["security"] == []:
+                continue
+            filled = path.replace("{request_id}", rest.ask_host(tool_id, f"h{next(serial)}.example.com") if "network" in path else
+                                  rest.ask_module(tool_id, f"m{next(serial)}") if "modules" in path else "")
+            for name, value in ids.items():
+                filled = filled.replace("{%s}" % name, value)
+            body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+            fields = {("body", k): v for k, v in body.get("properties", {}).items()} if body else {}
+            fields.update({("query", p["name"]): p["schema"] for p in operation["parameters"] if p.get("in") == "query"})
+            for (place, name), schema in fields.items():
+                for value in beyond(schema):
+                    tried += 1
+                    given = {k: GOOD[k] for k in (body or {}).get("required", []) if k in GOOD}
+                    given.update({k: v for k, v in WITH.get(name, {}).items() if k in given})
+                    given.update({k: [tool_id] for k in ("tool_ids", "request_ids") if ("body", k) in fields})
+                    target = filled
+                    if place == "query":
+                        needed = "".join(f"&{p['name']}={GOOD[p['name']]}" for p in operation["parameters"]
+                                         if p.get("in") == "query" and p["required"] and p["name"] != name)
+                        target, given = f"{filled}?{name}={value}{needed}", None
+                    else:
+                        given[name] = value
+                    answer = rest(method.upper(), target, given, want=422)
+                    assert answer["field"] == name, (method, target, given, answer)
+    assert tried > 60

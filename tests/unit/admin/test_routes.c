@@ -5,6 +5,8 @@
 #include <cmocka.h>
 #include <string.h>
 #include "api.h"
+#include "describe.h"
+#include "json_field.h"
 #include "mem.h"
 #include "routes.h"
 
@@ -76,8 +78,8 @@ static void get_never_changes_anything(void **state)
 static void only_these_are_open(void **state)
 {
 	static const char *const open[] = { "/auth/status",  "/auth/setup", "/auth/login",
-					    "/auth/refresh", "/api/config", "/health",
-					    "/metrics",      "/{path...}" };
+					    "/auth/refresh", "/api/config", "/api/openapi.json",
+					    "/health",       "/metrics",    "/{path...}" };
 	size_t count = 0;
 
 	(void)state;
@@ -90,9 +92,52 @@ static void only_these_are_open(void **state)
 	assert_int_equal(count, ARRAY_LEN(open));
 }
 
+static bool is_route(const struct route_text *text)
+{
+	for (size_t i = 0; i < routes_count(); i++)
+		if (describe_route(routes_at(i)->method, routes_at(i)->pattern) == text)
+			return true;
+	return false;
+}
+
+static void every_route_has_a_text_and_every_text_a_route(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < routes_count(); i++)
+		if (!describe_route(routes_at(i)->method, routes_at(i)->pattern))
+			fail_msg("no text for %s %s", routes_at(i)->method, routes_at(i)->pattern);
+	for (size_t i = 0; i < describe_route_count(); i++)
+		if (!is_route(describe_route_at(i)))
+			fail_msg("no route %s", describe_route_at(i)->route);
+}
+
+/* The fields that a message is asked for, and those of answers that have a text for all. */
+static bool is_field(const struct field_text *text)
+{
+	for (size_t i = 0; i < routes_count(); i++) {
+		const ProtobufCMessageDescriptor *type = api_request_type(routes_at(i));
+
+		if (type && (!text->message || strcmp(type->short_name, text->message) == 0) &&
+		    json_find_field(type, text->field))
+			return true;
+	}
+	return !text->message;
+}
+
+static void every_text_has_a_field(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < describe_field_count(); i++)
+		if (!is_field(describe_field_at(i)))
+			fail_msg("no field %s of %s", describe_field_at(i)->field,
+				 describe_field_at(i)->message);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_route_has_a_text_and_every_text_a_route),
+		cmocka_unit_test(every_text_has_a_field),
 		cmocka_unit_test(path_parameters_are_fields_of_the_question),
 		cmocka_unit_test(views_fit_the_replies),
 		cmocka_unit_test(get_never_changes_anything),
