@@ -54,6 +54,8 @@ status_json() {
 		($instances | if type == "object" then (.instances // []) else . end) as $live |
 		def role: if . == "egress" then "egress-proxy" else . end;
 		{healthy: (length > 0 and all(.healthy)),
+		 paused: ($instances | if type == "object" then (.paused // false) else false end),
+		 paused_servers: ($instances | if type == "object" then (.paused_servers // []) else [] end),
 		 accounts: $accounts,
 		 services: [.[] | . as $s
 			| ([$live[] | select((.role | ascii_downcase | ltrimstr("role_") | role) == $s.name)] as $same
@@ -79,7 +81,16 @@ status_table() {
 	else
 		echo 'accounts: all services share one uid; run as root to keep their keys apart'
 	fi
+	status_paused
 	status_executors
+}
+
+# Calls that an administrator has stopped.
+status_paused() {
+	status_instances | jq -r '
+		if type != "object" then empty
+		elif .paused then "all calls are paused; ./mcpbox ctl resume lets them begin again"
+		else (.paused_servers // [])[] | "the calls of server \(.) are paused; ./mcpbox ctl resume \(.)" end'
 }
 
 # The isolation that each executor reached, a column a layer; below it what is missing and why.

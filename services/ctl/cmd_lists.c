@@ -242,13 +242,23 @@ static json_t *instances_json(const PB(Status) * status, enum bus_role role)
 	return list;
 }
 
+static json_t *paused_json(const PB(Status) * status)
+{
+	json_t *names = json_array();
+
+	for (size_t i = 0; i < status->n_paused_servers; i++)
+		(void)json_array_append_new(names, json_string(status->paused_servers[i]));
+	return names;
+}
+
 static json_t *status_json(const PB(Status) * status)
 {
 	char now[32];
 
 	clock_format_iso(status->registry_unix_ms, now);
-	return json_pack("{s:s, s:I, s:I, s:o}", "registry_time", now, "state_seq",
+	return json_pack("{s:s, s:I, s:I, s:b, s:o, s:o}", "registry_time", now, "state_seq",
 			 (json_int_t)status->state_seq, "audit_seq", (json_int_t)status->audit_seq,
+			 "paused", (int)status->paused, "paused_servers", paused_json(status),
 			 "instances", instances_json(status, ROLE_NONE));
 }
 

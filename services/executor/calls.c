@@ -295,7 +295,7 @@ void calls_cancel_permits(struct calls *c, bool (*is_revoked)(void *arg, const c
 	(void)pthread_mutex_lock(&c->lock);
 	for (struct call *call = c->running; call; call = call->next) {
 		if (is_revoked(arg, call->permit_id))
-			call_cancel(call, "the tool's approval was revoked");
+			call_cancel(call, "the permit was revoked");
 	}
 	(void)pthread_mutex_unlock(&c->lock);
 }

@@ -563,7 +563,9 @@ static bool is_elsewhere(int r)
 static int fail_cancelled(const struct call *call, struct err *err)
 {
 	if (atomic_load(&call->cancel) == CANCEL_REVOKED)
-		return err_set(err, ERR_DENIED, "the tool's approval was revoked");
+		return err_set(err, ERR_DENIED,
+			       "the call was ended: the tool's approval was revoked, or its server "
+			       "was stopped or paused");
 	if (atomic_load(&call->cancel) == CANCEL_STOPPING)
 		return err_set(err, ERR_UNAVAILABLE, "the gateway is stopping; the tool was ended");
 	return err_set(err, ERR_CANCELLED, "cancelled");

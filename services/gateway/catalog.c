@@ -20,6 +20,10 @@ struct server {
 	bool is_running;
 	uint8_t view[CRYPTO_HASH_SIZE];
 };
+/* What a pause took away; a handful of names, looked at when nothing else was found. */
+struct paused {
+	char *server_name, *name, *published_name, *alias;
+};
 struct catalog {
 	atomic_uint refs;
 	uint8_t epoch[64];
@@ -29,6 +33,8 @@ struct catalog {
 	bool is_loaded;
 	struct server *servers;
 	size_t server_count;
+	struct paused *paused;
+	size_t paused_count;
 	struct catalog_tool **tools;    /* sealed: by published name */
 	struct catalog_tool **by_alias; /* sealed: by alias */
 	size_t tool_count;
@@ -309,6 +315,13 @@ void catalog_unref(struct catalog *c)
 		catalog_tool_free(c->tools[i]);
 	for (size_t i = 0; i < c->server_count; i++)
 		free(c->servers[i].name);
+	for (size_t i = 0; i < c->paused_count; i++) {
+		free(c->paused[i].server_name);
+		free(c->paused[i].name);
+		free(c->paused[i].published_name);
+		free(c->paused[i].alias);
+	}
+	free(c->paused);
 	free(c->tools);
 	free(c->by_alias);
 	free(c->servers);
@@ -320,6 +333,17 @@ void catalog_add_server(struct catalog *c, const PB(MapServer) * server)
 	c->servers = mem_realloc_array(c->servers, c->server_count + 1, sizeof(*c->servers));
 	c->servers[c->server_count++] =
 		(struct server){ .name = mem_strdup(server->name), .is_running = server->running };
+}
+
+void catalog_add_paused(struct catalog *c, const PB(PausedTool) * tool)
+{
+	c->paused = mem_realloc_array(c->paused, c->paused_count + 1, sizeof(*c->paused));
+	c->paused[c->paused_count++] = (struct paused){
+		.server_name = mem_strdup(tool->server_name),
+		.name = mem_strdup(tool->tool_name),
+		.published_name = mem_strdup(tool->published_name),
+		.alias = mem_printf("%s__%s", tool->server_name, tool->tool_name),
+	};
 }
 
 int catalog_add_tool(struct catalog *c, const PB(MapTool) * tool)
@@ -543,6 +567,21 @@ const struct catalog_tool *catalog_find(const struct catalog *c, const char *ser
 	if (!server)
 		t = search(c->tools, c->tool_count, &key, by_published);
 	return t ? t : search(c->by_alias, c->tool_count, &key, by_alias);
+}
+
+const char *catalog_paused_server(const struct catalog *c, const char *server, const char *name)
+{
+	for (size_t i = 0; i < c->paused_count; i++) {
+		const struct paused *p = &c->paused[i];
+
+		if (server && strcmp(p->server_name, server) == 0 &&
+		    (!name || strcmp(p->name, name) == 0))
+			return p->server_name;
+		if (!server && name &&
+		    (strcmp(p->published_name, name) == 0 || strcmp(p->alias, name) == 0))
+			return p->server_name;
+	}
+	return NULL;
 }
 
 const char *catalog_list(const struct catalog *c, const char *server, enum list_form form,

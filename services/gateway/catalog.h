@@ -56,6 +56,7 @@ struct catalog *catalog_ref(struct catalog *c);
 void catalog_unref(struct catalog *c);
 BOX_DEFINE_CLEANUP(struct catalog *, catalog_unref)
 
+void catalog_add_paused(struct catalog *c, const PB(PausedTool) * tool);
 void catalog_add_server(struct catalog *c, const PB(MapServer) * server);
 /* -ERR_INVALID: the entry is unusable (its permit does not unpack, a schema is no JSON). */
 int catalog_add_tool(struct catalog *c, const PB(MapTool) * tool) BOX_MUST_CHECK;
@@ -92,6 +93,9 @@ bool catalog_has_server(const struct catalog *c, const char *server);
 /* server NULL: published name or alias; else that server's bare name. */
 const struct catalog_tool *catalog_find(const struct catalog *c, const char *server,
 					const char *name);
+
+/* The server whose pause keeps this name (NULL: any of its tools) from being found, borrowed; NULL: that is not why. */
+const char *catalog_paused_server(const struct catalog *c, const char *server, const char *name);
 
 /*
  * Append entries "{...},{...}", at most limit, of those behind `after` in order (NULL: from the

@@ -68,6 +68,8 @@ static int find_server(struct arrival *a, struct rpc_error *err)
 		return 0;
 	if (!catalog_is_loaded(a->catalog))
 		return rpc_fail(err, 503, RPC_INTERNAL, "The list of servers is not loaded yet");
+	if (catalog_paused_server(a->catalog, a->server, NULL))
+		return 0; /* its tools are not listed, and say why when they are called */
 	return rpc_fail(err, 404, RPC_INVALID_REQUEST, "No running server of that name");
 }
 

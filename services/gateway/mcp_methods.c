@@ -284,10 +284,26 @@ static enum handled call_user_tool(const struct mcp_context *c, const struct cat
 	return r == -ERR_CANCELLED ? SILENT : HANDLED;
 }
 
+/* A result, not an unknown tool: the caller may have it in its list still, and it will come back. */
+static enum handled say_paused(const struct mcp_context *c, const char *server, struct buf *ret)
+{
+	struct err why = { 0 };
+
+	(void)err_set_field(&why, ERR_STATE, NULL, "try again when an administrator resumes them",
+			    "the calls of server '%s' are paused by an administrator; the tool was "
+			    "not started",
+			    server);
+	metrics_count(METRIC_CALLS_REFUSED);
+	result_add_failure(ret, c->form, why.text, strlen(why.text), &why);
+	err_done(&why);
+	return HANDLED;
+}
+
 static enum handled handle_tools_call(struct mcp_context *c, struct buf *ret, struct rpc_error *err)
 {
 	const struct catalog_tool *tool;
 	const struct mgmt_tool *mgmt;
+	const char *paused;
 	BOX_CLEANUP(mem_freep) char *name = NULL;
 	struct json_span p[P_COUNT];
 	size_t len = 0;
@@ -305,6 +321,9 @@ static enum handled handle_tools_call(struct mcp_context *c, struct buf *ret, st
 	tool = catalog_find(c->catalog, c->server, name);
 	if (tool)
 		return call_user_tool(c, tool, p[P_ARGUMENTS], ret);
+	paused = catalog_paused_server(c->catalog, c->server, name);
+	if (paused)
+		return say_paused(c, paused, ret);
 	rpc_error_set(err, 200, RPC_INVALID_PARAMS, "Unknown tool: %.100s", name);
 	return FAILED;
 }

@@ -89,6 +89,8 @@ static int fetch_page(struct tool_map *m, struct catalog **c, PB(GetToolMapReque
 	}
 	for (size_t i = 0; i < reply->n_servers; i++)
 		catalog_add_server(*c, reply->servers[i]);
+	for (size_t i = 0; i < reply->n_paused; i++)
+		catalog_add_paused(*c, reply->paused[i]);
 	for (size_t i = 0; i < reply->n_tools; i++) {
 		if (catalog_add_tool(*c, reply->tools[i]) < 0)
 			log_warn("gateway.tool_left_out",

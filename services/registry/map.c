@@ -6,6 +6,7 @@
 
 enum {
 	MAP_PAGE = 200,
+	PAUSED_MAX = 5000,
 	MAP_BYTES = 4 * 1024 * 1024, /* half a frame: one tool more may be large */
 	BLOBS_MAX = 64,
 };
@@ -88,6 +89,8 @@ static int fill_first(struct work *w, PB(GetToolMapReply) * reply)
 	int r = store_map_servers(w->tx, &reply->servers, &reply->n_servers);
 
 	if (r == 0)
+		r = store_map_paused(w->tx, PAUSED_MAX, &reply->paused, &reply->n_paused);
+	if (r == 0)
 		r = store_policy_get(w->tx, false, policy);
 	reply->policy = policy;
 	reply->n_policy = r == 0;
@@ -109,6 +112,7 @@ static void start_again(PB(GetToolMapReply) * reply)
 	reply->restart = true;
 	reply->n_tools = 0;
 	reply->n_servers = 0;
+	reply->n_paused = 0;
 	reply->n_policy = 0;
 	reply->rate_limit_rpm = 0;
 	reply->next_cursor = (char *)protobuf_c_empty_string;

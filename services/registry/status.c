@@ -40,9 +40,12 @@ struct status {
 	uint64_t signed_seq; /* the head that this process signed last, or found signed */
 	uint8_t signed_hash[CRYPTO_HASH_SIZE];
 	bool is_broken;             /* the chain does not follow from there: sign nothing */
-	struct arena revoked_arena; /* owns revoked */
+	struct arena revoked_arena; /* owns revoked and paused */
 	char **revoked;
 	size_t revoked_count;
+	bool is_paused;
+	char **paused; /* names of servers; in revoked_arena too */
+	size_t paused_count;
 	struct pending events[EVENTS_MAX];
 	size_t event_count;
 
@@ -133,6 +136,11 @@ static void fill_known(struct status *s, struct arena *arena, PB(Status) * ret)
 	ret->revoked_permit_ids = arena_pointers(arena, s->revoked_count);
 	for (size_t i = 0; i < s->revoked_count; i++)
 		ret->revoked_permit_ids[i] = arena_str(arena, s->revoked[i]);
+	ret->paused = s->is_paused;
+	ret->n_paused_servers = s->paused_count;
+	ret->paused_servers = arena_pointers(arena, s->paused_count);
+	for (size_t i = 0; i < s->paused_count; i++)
+		ret->paused_servers[i] = arena_str(arena, s->paused[i]);
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -233,31 +241,49 @@ static int publish_rows(struct status *s, struct arena *arena, struct store_tx *
 	return r;
 }
 
-static void keep_revoked(struct status *s, char *const *ids, size_t count)
+/* What a Status tells of the state: rows of one transaction. */
+struct found {
+	char **revoked, **paused;
+	size_t revoked_count, paused_count;
+	bool is_paused;
+};
+
+static char **keep_texts(struct status *s, char *const *texts, size_t count)
+{
+	char **kept = (char **)arena_pointers(&s->revoked_arena, count);
+
+	for (size_t i = 0; i < count; i++)
+		kept[i] = arena_str(&s->revoked_arena, texts[i]);
+	return kept;
+}
+
+static void keep_found(struct status *s, const struct found *f)
 {
 	arena_done(&s->revoked_arena);
-	s->revoked = arena_pointers(&s->revoked_arena, count);
-	for (size_t i = 0; i < count; i++)
-		s->revoked[i] = arena_str(&s->revoked_arena, ids[i]);
-	s->revoked_count = count;
+	s->revoked = keep_texts(s, f->revoked, f->revoked_count);
+	s->revoked_count = f->revoked_count;
+	s->paused = keep_texts(s, f->paused, f->paused_count);
+	s->paused_count = f->paused_count;
+	s->is_paused = f->is_paused;
 }
 
 /* One state: the revoked permits and the state_seq that goes with them. */
 static int read_state(struct status *s, struct store_tx *tx, bool *ret_moved)
 {
 	ROW(HeadRow) * head;
-	char **ids;
-	size_t count;
+	struct found f;
 	int r = store_head_get(tx, false, &head);
 
 	if (r == 0)
-		r = store_permits_revoked(tx, &ids, &count);
+		r = store_permits_revoked(tx, &f.revoked, &f.revoked_count);
+	if (r == 0)
+		r = store_pause_get(tx, &f.is_paused, &f.paused, &f.paused_count);
 	if (r != 0)
 		return r;
 	pthread_mutex_lock(&s->lock);
-	*ret_moved = head->state_seq != s->state_seq || count != s->revoked_count;
+	*ret_moved = head->state_seq != s->state_seq || f.revoked_count != s->revoked_count;
 	s->state_seq = head->state_seq;
-	keep_revoked(s, ids, count);
+	keep_found(s, &f);
 	pthread_cond_broadcast(&s->moved);
 	pthread_mutex_unlock(&s->lock);
 	return 0;

@@ -467,5 +467,9 @@ int store_map_page(struct store_tx *tx, const char *cursor, uint32_t limit, ROW(
 		   size_t *ret_count) BOX_MUST_CHECK;
 int store_map_servers(struct store_tx *tx, PB(MapServer) * **ret, size_t *ret_count) BOX_MUST_CHECK;
 
+/* What a pause keeps from being published, at most `limit`. */
+int store_map_paused(struct store_tx *tx, uint32_t limit, PB(PausedTool) * **ret,
+		     size_t *ret_count) BOX_MUST_CHECK;
+
 int store_instance_joined(struct store_tx *tx, const PB(Instance) * instance) BOX_MUST_CHECK;
 int store_instance_left(struct store_tx *tx, struct bytes boot_id) BOX_MUST_CHECK;

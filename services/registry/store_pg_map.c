@@ -99,9 +99,9 @@ int store_permits_lock(struct store_tx *tx)
 	" AND p.version = t.live_version AND p.spec_hash = t.live_spec_hash"                     \
 	" AND p.grant_hash = s.grant_hash"
 #define SQL_PUBLISHED " FROM tools t JOIN servers s ON s.id = t.server_id"
-#define SQL_RUNS                                 \
-	" s.status = 'running' AND NOT s.paused" \
-	" AND NOT EXISTS (SELECT FROM settings WHERE key = 'paused' AND value = 'true')"
+#define SQL_IS_PAUSED \
+	" (s.paused OR EXISTS (SELECT FROM settings WHERE key = 'paused' AND value = 'true'))"
+#define SQL_RUNS         " s.status = 'running' AND NOT" SQL_IS_PAUSED
 #define SQL_IS_PUBLISHED " t.enabled AND t.live_version IS NOT NULL AND" SQL_RUNS
 
 int store_permits_due(struct store_tx *tx, int64_t now_unix_ms, char ***ret, size_t *ret_count)
@@ -165,6 +165,17 @@ int store_map_page(struct store_tx *tx, const char *cursor, uint32_t limit, ROW(
 		" WHERE" SQL_IS_PUBLISHED " AND ($1 = '' OR t.id::text > $1)"
 		" ORDER BY t.id::text LIMIT $2",
 		P_TEXT(cursor), P_INT(limit));
+}
+
+int store_map_paused(struct store_tx *tx, uint32_t limit, PB(PausedTool) * **ret, size_t *ret_count)
+{
+	return pg_all(
+		tx, MSGS(paused_tool), ret, ret_count,
+		"SELECT t.published_name, s.name AS server_name, v.name AS tool_name" SQL_PUBLISHED
+		" JOIN tool_versions v ON v.tool_id = t.id AND v.version = t.live_version"
+		" WHERE t.enabled AND s.status = 'running' AND" SQL_IS_PAUSED
+		" ORDER BY t.published_name LIMIT $1",
+		P_INT(limit));
 }
 
 int store_map_servers(struct store_tx *tx, PB(MapServer) * **ret, size_t *ret_count)

@@ -1015,3 +1015,22 @@ def test_a_known_token_works_on_without_a_registry_and_an_unknown_one_waits(own)
     status, answer, headers = own.modern("tools/list", Authorization="Bearer mcpbox.read")
     assert status == 503 and "registry unavailable" in answer["error"]["message"]
     assert "WWW-Authenticate" not in headers
+
+
+# ---- pause ---------------------------------------------------------------------------------------
+
+
+def test_a_paused_tool_says_so_at_every_door(own):
+    others = [t for t in TOOLS if t["published_name"] != "echo"]
+    own.registry.tell({"map": {"tools": others, "servers": SERVERS, "paused": [
+        {"published_name": "echo", "server_name": "demo", "tool_name": "echo"},
+        {"published_name": "far", "server_name": "asleep", "tool_name": "far"}]}})
+    own.until(lambda: own.health()["tools"] == len([t for t in others if t["server_id"] == "s1"]))
+    for name, path, server in (("echo", "/mcp", "demo"), ("demo__echo", "/mcp", "demo"), ("echo", "/mcp/demo", "demo"),
+                               ("far", "/mcp/asleep", "asleep")):
+        result = own.call(name, path=path)
+        assert result["isError"] and f"server '{server}' are paused" in result["content"][0]["text"], (name, path)
+    status, answer, _ = own.modern("tools/call", {"name": "nothing", "arguments": {}})
+    assert "Unknown tool" in answer["error"]["message"]
+    assert own.modern("tools/list", path="/mcp/asleep")[1]["result"]["tools"] == []
+    assert own.modern("tools/list", path="/mcp/unknown")[0] == 404

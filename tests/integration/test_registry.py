@@ -1277,12 +1277,22 @@ def test_a_result_that_was_cut_is_shown_as_text(staffed):
 # ---- pause ---------------------------------------------------------------------------------------
 
 
+def newest_status(r):
+    """What the registry says of itself; its follower has read the state anew before a change is answered."""
+    answer = r.asker.send({"do": "status"})
+    assert answer["ok"], answer
+    return answer["reply"]
+
+
 def test_pause_takes_every_call_away_at_once_and_resume_undoes_it(staffed):
     r = staffed
     make_live(r)
     permit = published(r)["service_status"]["permit"]
     assert r.admin("PAUSE")["paused"] is True
     assert published(r) == {}
+    assert r.gateway("GET_TOOL_MAP")["paused"] == [
+        {"published_name": "service_status", "server_name": "news", "tool_name": "service_status"}]
+    assert newest_status(r)["paused"] is True
     assert r.sql("SELECT count(*) FROM permits WHERE revoked_at IS NULL AND not_after > now()") == "0"
     with pytest.raises(Refused, match="all calls are paused"):
         r.llm("PREPARE_TEST", tool_id="news/service_status")
@@ -1291,7 +1301,9 @@ def test_pause_takes_every_call_away_at_once_and_resume_undoes_it(staffed):
     r.kill()
     r.start()
     assert r.is_ready and published(r) == {}, "it holds over a restart"
+    assert newest_status(r)["paused"] is True and r.gateway("GET_TOOL_MAP")["paused"]
     assert r.admin("RESUME")["paused"] is False
+    assert newest_status(r)["paused"] is False and r.gateway("GET_TOOL_MAP")["paused"] == []
     assert published(r)["service_status"]["permit"] != permit
     assert r.llm("PREPARE_TEST", tool_id="news/service_status")["tool"]["version"] == 1
     with pytest.raises(Refused, match="not paused"):
@@ -1306,6 +1318,8 @@ def test_one_server_is_paused_without_the_others(staffed):
     make_live(r, server="other", name="still_there")
     assert r.admin("PAUSE", server_id=server_id)["paused_servers"] == ["news"]
     assert list(published(r)) == ["still_there"]
+    assert [p["published_name"] for p in r.gateway("GET_TOOL_MAP")["paused"]] == ["service_status"]
+    assert (newest_status(r)["paused"], newest_status(r)["paused_servers"]) == (False, ["news"])
     shown = r.llm("GET_SERVER", server_id=server_id)["server"]
     assert (shown["status"], shown["paused"]) == ("running", True)
     with pytest.raises(Refused, match="of this server are paused"):

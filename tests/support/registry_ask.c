@@ -9,6 +9,7 @@
  *	                            execute it answers with purpose and audience of the permit and the arguments,
  *	                            or, when they are {"hang":true}, never
  *	{"do":"leave"}              the executor leaves
+ *	{"do":"status"}             the Status inside what GetStatus answers
  *	{"do":"news"}               begins to collect audit events; {"do":"heard"} lists what came
  */
 #include <pthread.h>
@@ -246,6 +247,21 @@ static int ask(json_t *line, ProtobufCMessage **ret, struct err *err)
 	return r;
 }
 
+static int ask_status(ProtobufCMessage **ret, struct err *err)
+{
+	static const PB(GetStatusRequest) request = MCPBOX__V1__GET_STATUS_REQUEST__INIT;
+	BOX_CLEANUP(msg_freep) ProtobufCMessage *reply = NULL;
+	const PB(SignedStatus) * envelope;
+	int r = bus_ask_registry(bus_of(ROLE_OPS), MSG_GET_STATUS, &request.base, NULL, &reply,
+				 err);
+
+	if (r < 0)
+		return r;
+	envelope = (const PB(SignedStatus) *)reply;
+	return msg_unpack(&mcpbox__v1__status__descriptor, envelope->status.data,
+			  envelope->status.len, ret);
+}
+
 static int run(json_t *line, struct err *err)
 {
 	static const struct bus_news news = { .on_audit = on_audit };
@@ -262,6 +278,8 @@ static int run(json_t *line, struct err *err)
 		r = start_executor(err);
 	else if (strcmp(what, "news") == 0)
 		r = bus_news_start(bus_of(ROLE_OPS), &news, err);
+	else if (strcmp(what, "status") == 0)
+		r = ask_status(&reply, err);
 	else if (strcmp(what, "leave") == 0)
 		bus_stop(bus_of(ROLE_EXECUTOR));
 	else
