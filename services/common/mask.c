@@ -15,7 +15,7 @@
 #define BASE64_MIN  8
 #define PARTIAL_MIN 8
 /* Of one value: raw, JSON 3, percent 6, base64 6; counted generously. */
-#define FORMS_MAX(len) (((len) + 8) * 64)
+#define FORMS_MAX(len) (((len) + 8) * 96)
 
 struct pattern {
 	const uint8_t *at;
@@ -79,7 +79,7 @@ static void add_pattern(struct mask *m, const uint8_t *at, size_t len, const cha
 
 struct forms {
 	struct buf text;
-	size_t from[16], count; /* where each begins */
+	size_t from[32], count; /* where each begins */
 };
 
 static void next_form(struct forms *f)
@@ -216,18 +216,39 @@ static void add_base64(struct forms *f, const uint8_t *v, size_t len)
 
 static void collect(struct forms *f, const uint8_t *v, size_t len)
 {
-	size_t json, end;
-
 	next_form(f);
 	buf_add(&f->text, v, len);
-	json = f->text.len;
-	add_json(f, v, len);
-	end = f->text.len;
-	add_json_ascii(f, json, end);
-	add_json_slash(f, json, end);
 	add_percents(f, v, len);
 	add_base64(f, v, len);
-	box_assert(!f->text.is_over);
+}
+
+static void collect_json(struct forms *f, const uint8_t *v, size_t len)
+{
+	size_t from = f->text.len, end;
+
+	add_json(f, v, len);
+	end = f->text.len;
+	add_json_ascii(f, from, end);
+	add_json_slash(f, from, end);
+}
+
+/* As header fields carry it, where that differs. */
+static void collect_latin1(struct forms *f, const uint8_t *v, size_t len)
+{
+	BOX_CLEANUP(secret_freep) struct secret *latin1 = secret_new(NULL, len);
+	size_t count = 0, step;
+
+	for (size_t i = 0; i < len; i += step) {
+		uint32_t c;
+
+		step = v[i] < 0x80 ? 1 : text_utf8_step(v + i, len - i);
+		c = step > 1 ? code_point(v + i, step) : v[i];
+		if (step == 0 || c > 0xff)
+			return;
+		latin1->data[count++] = (uint8_t)c;
+	}
+	if (count < len && count >= MASK_VALUE_MIN)
+		collect(f, latin1->data, count);
 }
 
 void mask_add(struct mask *m, const void *value, size_t len, size_t min, const char *replacement)
@@ -241,6 +262,9 @@ void mask_add(struct mask *m, const void *value, size_t len, size_t min, const c
 	/* All at once: growing would leave copies of it behind. */
 	(void)buf_grow(&f.text, f.text.max);
 	collect(&f, value, len);
+	collect_json(&f, value, len);
+	collect_latin1(&f, value, len);
+	box_assert(!f.text.is_over);
 	text = secret_new(f.text.data, f.text.len);
 	for (size_t i = 0; i < f.count; i++) {
 		size_t end = i + 1 < f.count ? f.from[i + 1] : f.text.len;
@@ -364,6 +388,11 @@ void mask_end(struct mask_stream *s, bool hides_partial, struct buf *ret)
 {
 	if (s->held.len > 0)
 		(void)pass(s, s->held.data, s->held.len, true, hides_partial, ret);
+	drop(&s->held);
+}
+
+void mask_cancel(struct mask_stream *s)
+{
 	drop(&s->held);
 }
 

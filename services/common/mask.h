@@ -41,5 +41,8 @@ void mask_feed(struct mask_stream *s, const void *data, size_t len, struct buf *
 /* The rest.  hides_partial: the text was cut here, so the beginning of a value (8 bytes at least) counts as one. */
 void mask_end(struct mask_stream *s, bool hides_partial, struct buf *ret);
 
+/* Instead of mask_end: forgets what is held. */
+void mask_cancel(struct mask_stream *s);
+
 /* A whole text at once; true when something was masked.  ret: appended. */
 bool mask_text(const struct mask *m, const void *data, size_t len, struct buf *ret);

@@ -221,7 +221,8 @@ static char *join(const json_t *list, const char *none)
 static char *secret_line(const json_t *s)
 {
 	BOX_CLEANUP(mem_freep)
-	char *hosts = join(json_object_get(s, "hosts"), "every host that the server may reach");
+	char *hosts = join(json_object_get(s, "hosts"),
+			   "every host that a person approved for the server");
 	BOX_CLEANUP(mem_freep) char *places = join(json_object_get(s, "places"), "nowhere");
 
 	if (!json_is_true(json_object_get(s, "has_value")))

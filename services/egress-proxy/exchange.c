@@ -17,14 +17,30 @@ static struct record_facts facts(const struct exchange *x)
 		.call = x->call,
 		.request = &x->request,
 		.request_no = x->request_no,
-		.rule = x->rule ? x->rule->text : "",
+		.rule = x->used   ? x->used
+			: x->rule ? x->rule->text
+				  : "",
+		.error = x->note,
 		.total_ms = (uint32_t)((clock_mono_us() - x->started_us) / 1000),
 	};
+}
+
+/* What was made for this request of secrets. */
+static void forget(struct exchange *x)
+{
+	budget_give(&x->env->bodies, x->injected.body.len);
+	injected_done(&x->injected);
+	free(x->secrets);
+	free(x->used);
+	free(x->note);
+	x->secrets = NULL;
+	x->used = x->note = NULL;
 }
 
 static void finish(struct exchange *x, struct buf *frame, struct buf *body)
 {
 	x->is_running = false;
+	forget(x);
 	forward_done(&x->request);
 	x->done(x->arg, frame, body);
 	buf_done(frame);
@@ -246,13 +262,77 @@ static uint32_t time_left_ms(const struct exchange *x)
 	return left < UINT32_MAX ? (uint32_t)left : UINT32_MAX;
 }
 
+/* ---- secrets ---- */
+
+/* For records: which secrets went where. */
+static char *tell_used(const struct exchange *x)
+{
+	struct buf b = BUF_INIT(512);
+	char *text;
+
+	buf_printf(&b, "%s (secrets:", x->rule->text);
+	for (size_t i = 0; i < vault_count(x->call->grant->vault); i++)
+		if (x->injected.used[i])
+			buf_printf(&b, " %s", x->secrets[i].key);
+	buf_add_char(&b, ')');
+	text = mem_strdup(buf_str(&b));
+	buf_done(&b);
+	return text;
+}
+
+static void use_injected(struct exchange *x)
+{
+	if (x->injected.unknown > 0)
+		x->note = mem_printf(
+			"%u placeholders that this call did not get were left as they are",
+			x->injected.unknown);
+	if (!x->injected.is_changed)
+		return;
+	x->used = tell_used(x);
+	x->sent.headers = x->injected.headers;
+	x->sent.target.path = x->injected.path;
+}
+
+/* Puts the values of secrets into what will be sent.  -code: the request may not go out. */
+static int take_secrets(struct exchange *x, struct err *err)
+{
+	const struct vault_target to = { &x->request.target, x->rule, x->resolved.is_pinned };
+	struct vault *vault = x->call->grant->vault;
+	int r = 0;
+
+	x->sent = x->request;
+	if (vault_count(vault) > 0)
+		r = vault_list(vault, bus_keys(x->env->bus), x->call->open->call_id, &to,
+			       &x->secrets, &x->mask, err);
+	if (r == 0 && inject_is_needed(&x->request, x->body, x->body_len)) {
+		r = inject(x->secrets, vault_count(vault), &x->request, x->body, x->body_len,
+			   grant_max_request(x->call->grant), &x->injected, err);
+		budget_take_over(&x->env->bodies, x->injected.body.len);
+		if (r == 0)
+			use_injected(x);
+	}
+	return r;
+}
+
+static void refuse_secrets(struct exchange *x, int code, const struct err *err)
+{
+	if (code == -ERR_TOO_LARGE)
+		fail(x, FORWARD_TOO_LARGE, err->text, NULL);
+	else
+		deny(x, "secret", err, false);
+}
+
+/* ---- on its way ---- */
+
 static void send_request(struct exchange *x)
 {
 	struct fetch_request rq = { .server_id = x->call->permit->server_id,
 				    .grant_hash = x->call->grant->hash,
-				    .forward = &x->request,
-				    .body = x->body,
-				    .body_len = x->body_len,
+				    .forward = &x->sent,
+				    .body = x->injected.has_body ? x->injected.body.data : x->body,
+				    .body_len = x->injected.has_body ? x->injected.body.len
+								     : x->body_len,
+				    .mask = x->mask,
 				    .resolved = &x->resolved,
 				    .timeout_ms = time_left_ms(x),
 				    .max_response = grant_max_response(x->call->grant),
@@ -285,6 +365,7 @@ static void on_resolved(void *arg, const struct resolved *answer, const struct e
 {
 	struct exchange *x = arg;
 	struct err err = { 0 };
+	int r;
 
 	x->lookup = NULL;
 	if (!answer && failure->code == ERR_DENIED) {
@@ -304,7 +385,11 @@ static void on_resolved(void *arg, const struct resolved *answer, const struct e
 			return;
 		}
 	}
-	send_request(x);
+	r = take_secrets(x, &err);
+	if (r < 0)
+		refuse_secrets(x, r, &err);
+	else
+		send_request(x);
 }
 
 static int check_permit(const struct exchange *x, struct err *err)
@@ -332,6 +417,10 @@ void exchange_start(struct exchange *x)
 	x->rule = NULL;
 	x->lookup = NULL;
 	x->fetch = NULL;
+	x->secrets = NULL;
+	x->injected = (struct injected){ 0 };
+	x->used = x->note = NULL;
+	x->mask = NULL;
 	x->is_started = false;
 	if (ceiling) {
 		end_stream(x, ceiling);
@@ -367,5 +456,6 @@ void exchange_cancel(struct exchange *x, const char *reason)
 		fetch_cancel(x->fetch);
 		record_ended(x->env->spool, &f);
 	}
+	forget(x);
 	x->is_running = false;
 }

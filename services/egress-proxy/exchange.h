@@ -35,6 +35,13 @@ struct exchange { /* inside the stream */
 	size_t body_len;
 	const struct rule *rule;
 	struct resolved resolved;
+	struct inject_secret *secrets; /* heap; NULL: none that matters to this request */
+	struct injected injected;
+	struct forward_request
+		sent; /* what goes out in place of request; borrows from it and from injected */
+	const struct mask *mask; /* of the grant's secrets; NULL: none may be known to the host */
+	char *used; /* heap; rule and secrets, as records tell them; NULL: no secret went out */
+	char *note; /* heap; what the record says beside; or NULL */
 	struct resolve *lookup;
 	struct fetch *fetch;
 	uint64_t request_no;

@@ -3,6 +3,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,6 +61,7 @@ struct fetch {
 	bool is_starved; /* of memory for the body */
 	bool has_bad_header;
 	uint64_t held; /* taken from the budget */
+	struct mask_stream masking;
 	struct fetch_result result;
 };
 
@@ -152,7 +154,10 @@ static size_t take_body(char *data, size_t size, size_t count, void *arg)
 	struct fetch *t = arg;
 	size_t len = size * count;
 
-	buf_add(&t->result.body, data, len);
+	if (t->rq.mask)
+		mask_feed(&t->masking, data, len, &t->result.body);
+	else
+		buf_add(&t->result.body, data, len);
 	t->is_too_large = t->result.body.is_over;
 	t->is_starved = !t->is_too_large && !budget_take(t->rq.budget, len);
 	if (t->is_too_large || t->is_starved)
@@ -172,6 +177,20 @@ static void add_line(struct curl_slist **list, const char *line)
 	*list = longer;
 }
 
+/* What is sent may hold secrets. */
+static void wipe_text(char *s)
+{
+	if (s)
+		crypto_wipe(s, strlen(s));
+}
+
+static void wipe_list(struct curl_slist *list)
+{
+	for (struct curl_slist *at = list; at; at = at->next)
+		wipe_text(at->data);
+	curl_slist_free_all(list);
+}
+
 /* libcurl drops "Name:" from what it would send, and sends "Name;" as an empty field. */
 static void set_headers(struct fetch *t)
 {
@@ -187,6 +206,7 @@ static void set_headers(struct fetch *t)
 					h->items[i].value);
 
 		add_line(&t->headers, line);
+		wipe_text(line);
 	}
 	(void)curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers);
 }
@@ -451,21 +471,54 @@ static void fetch_free(struct fetch *t)
 
 	(void)curl_multi_remove_handle(p->multi, t->easy);
 	curl_easy_cleanup(t->easy);
-	curl_slist_free_all(t->headers);
+	wipe_list(t->headers);
 	curl_slist_free_all(t->resolve);
 	curl_slist_free_all(t->connect_to);
 	budget_give(t->rq.budget, t->held);
 	headers_done(&t->result.headers);
 	buf_done(&t->result.body);
+	mask_cancel(&t->masking);
+	wipe_text(t->url);
 	free(t->url);
 	free(t);
 	if (--p->active == 0)
 		loop_timer_set(p->fetcher->loop, &p->idle_timer, POOL_IDLE_US, on_pool_idle, p);
 }
 
+static void mask_headers(const struct mask *m, struct headers *h)
+{
+	struct headers masked = HEADERS_INIT(HEADERS_RESPONSE_COUNT);
+
+	for (size_t i = 0; i < h->count; i++) {
+		struct buf value = BUF_INIT(HEADERS_BYTES_MAX);
+
+		(void)mask_text(m, h->items[i].value, strlen(h->items[i].value), &value);
+		/* It may grow by the few signs that stand for a value; what has no room is left out. */
+		if (!value.is_over)
+			(void)!headers_append(&masked, h->items[i].name, buf_str(&value));
+		buf_done(&value);
+	}
+	headers_wipe(h);
+	*h = masked;
+}
+
+static void mask_rest(struct fetch *t)
+{
+	struct buf reason = BUF_INIT(4096);
+
+	mask_end(&t->masking, false, &t->result.body);
+	mask_headers(t->rq.mask, &t->result.headers);
+	(void)mask_text(t->rq.mask, t->result.reason, strlen(t->result.reason), &reason);
+	(void)snprintf(t->result.reason, sizeof(t->result.reason), "%s", buf_str(&reason));
+	buf_done(&reason);
+}
+
 static void finish(struct fetch *t, CURLcode code)
 {
 	take_figures(t);
+	if (t->rq.mask)
+		mask_rest(t);
+	t->is_too_large |= t->result.body.is_over;
 	judge_end(t, code);
 	headers_drop_response_hop(&t->result.headers);
 	t->done(t->rq.arg, &t->result);
@@ -581,6 +634,7 @@ struct fetch *fetch_start(struct fetcher *f, const struct fetch_request *rq, fet
 	t->done = done;
 	t->result.headers = (struct headers)HEADERS_INIT(HEADERS_RESPONSE_COUNT);
 	t->result.body = (struct buf)BUF_INIT(rq->max_response);
+	mask_begin(&t->masking, rq->mask);
 	t->easy = curl_easy_init();
 	if (!t->easy)
 		box_bug("out of memory");
@@ -623,6 +677,27 @@ static int add_file(const char *path, int to, struct err *err)
 	return r;
 }
 
+/* What libcurl copies of a request, it frees without wiping. */
+static void wiping_free(void *p)
+{
+	if (p)
+		crypto_wipe(p, malloc_usable_size(p));
+	free(p);
+}
+
+static void *wiping_realloc(void *p, size_t len)
+{
+	size_t had = p ? malloc_usable_size(p) : 0;
+	void *to = malloc(len);
+
+	if (!to)
+		return NULL;
+	if (p)
+		memcpy(to, p, had < len ? had : len);
+	wiping_free(p);
+	return to;
+}
+
 static int open_anchors(struct fetcher *f, const char *ca_file, struct err *err)
 {
 	int r = 0;
@@ -649,7 +724,8 @@ int fetcher_new(struct loop *l, const char *ca_file, struct fetcher **ret, struc
 
 	f->loop = l;
 	r = open_anchors(f, ca_file, err);
-	if (r == 0 && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+	if (r == 0 && curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wiping_free, wiping_realloc,
+					   strdup, calloc) != CURLE_OK)
 		r = err_set(err, ERR_INTERNAL, "libcurl does not start");
 	if (r < 0) {
 		fetcher_free(f);

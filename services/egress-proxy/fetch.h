@@ -21,6 +21,7 @@
 #include "forward.h"
 #include "headers.h"
 #include "loop.h"
+#include "mask.h"
 #include "resolve.h"
 #include "target.h"
 
@@ -41,6 +42,8 @@ struct fetch_request { /* all borrowed until done or cancel */
 	const struct resolved *resolved;
 	uint32_t timeout_ms;
 	uint64_t max_response; /* decoded bytes */
+	const struct mask
+		*mask; /* what the answer may not hold, in headers and body; NULL: nothing */
 	struct budget *budget; /* the answer's body counts while the fetch holds it */
 	/* May this address be dialled for this request?  Port as dialled. */
 	bool (*may_dial)(void *arg, const struct address *a, uint16_t port);

@@ -31,8 +31,14 @@ void grant_cache_free(struct grant_cache *c)
 
 void grant_unref(struct grant *g)
 {
-	if (!g || --g->refs > 0)
+	if (!g)
 		return;
+	/* Nobody but the cache has it: no call is under way that needs its secrets. */
+	if (--g->refs == 1)
+		vault_close(g->vault);
+	if (g->refs > 0)
+		return;
+	vault_free(g->vault);
 	msg_free(&g->message->base);
 	policy_free(g->policy);
 	free(g);
@@ -51,6 +57,7 @@ static struct grant *unpack(const ProtobufCBinaryData *data, const uint8_t *hash
 	memcpy(g->hash, hash, sizeof(g->hash));
 	g->message = (PB(Grant) *)m;
 	g->policy = policy_new(g->message);
+	g->vault = vault_new(g->message);
 	if (policy_bad_entries(g->policy) > 0)
 		log_warn("egress.grant_entries_ignored", F_STR("server", g->message->server_name),
 			 F_UINT("count", policy_bad_entries(g->policy)));

@@ -12,12 +12,14 @@
 #include "err.h"
 #include "msg.h"
 #include "policy.h"
+#include "vault.h"
 
 struct grant {
 	unsigned refs;
 	uint8_t hash[CRYPTO_HASH_SIZE];
 	PB(Grant) * message;
 	struct policy *policy;
+	struct vault *vault;
 };
 struct grant_cache;
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include "crypto.h"
 #include "mem.h"
 #include "parse.h"
 
@@ -58,6 +59,13 @@ void headers_clear(struct headers *h)
 	h->bytes = 0;
 }
 
+void headers_wipe(struct headers *h)
+{
+	for (size_t i = 0; i < h->count; i++)
+		crypto_wipe(h->items[i].value, strlen(h->items[i].value));
+	headers_done(h);
+}
+
 void headers_done(struct headers *h)
 {
 	headers_clear(h);
@@ -82,41 +90,39 @@ static int append(struct headers *h, char *name, char *value)
 	return 0;
 }
 
-/* UTF-8 up to U+00FF -> Latin-1; NULL when a character is wider or ends a line. */
-static char *to_latin1(const char *s)
+int headers_append(struct headers *h, const char *name, const char *value)
 {
-	size_t len = strlen(s);
-	char *out = mem_alloc(len + 1);
-	size_t n = 0;
+	return append(h, mem_strdup(name), mem_strdup(value));
+}
 
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)s[i];
+bool headers_to_latin1(const char *utf8, char *ret)
+{
+	for (; *utf8; utf8++) {
+		unsigned char c = (unsigned char)*utf8;
 
 		if (c == 0xc2 || c == 0xc3)
-			c = (unsigned char)((c & 3u) << 6 | ((unsigned char)s[++i] & 0x3fu));
+			c = (unsigned char)((c & 3u) << 6 | ((unsigned char)*++utf8 & 0x3fu));
 		else if (c >= 0x80 || c == '\r' || c == '\n' || c == 0x7f ||
-			 (c < 0x20 && c != '\t')) {
-			free(out);
-			return NULL;
-		}
-		out[n++] = (char)c;
+			 (c < 0x20 && c != '\t'))
+			return false;
+		*ret++ = (char)c;
 	}
-	out[n] = '\0';
-	return out;
+	*ret = '\0';
+	return true;
 }
 
 int headers_add(struct headers *h, const char *name, const char *value, struct err *err)
 {
-	char *latin1;
+	BOX_CLEANUP(mem_freep) char *latin1 = NULL;
 
 	if (!headers_is_token(name))
 		return err_set(err, ERR_INVALID, "a header name holds characters it must not");
-	latin1 = text_is_utf8(value, strlen(value)) ? to_latin1(value) : NULL;
-	if (!latin1)
+	latin1 = mem_alloc(strlen(value) + 1);
+	if (!text_is_utf8(value, strlen(value)) || !headers_to_latin1(value, latin1))
 		return err_set(err, ERR_INVALID,
 			       "header '%.64s' holds a line break or a character beyond Latin-1",
 			       name);
-	if (append(h, mem_strdup(name), latin1) < 0)
+	if (append(h, mem_strdup(name), TAKE(latin1)) < 0)
 		return err_set(err, ERR_TOO_LARGE, "more than %zu headers or %u KiB of them",
 			       h->max, HEADERS_BYTES_MAX / 1024);
 	return 0;

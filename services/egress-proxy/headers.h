@@ -37,6 +37,12 @@ void headers_done(struct headers *h);
 /* UTF-8 in.  -ERR_INVALID with the field's name, -ERR_TOO_LARGE. */
 int headers_add(struct headers *h, const char *name, const char *value,
 		struct err *err) BOX_MUST_CHECK;
+/* As it is: name a token, value as HTTP carries it.  Copies.  -ERR_TOO_LARGE. */
+int headers_append(struct headers *h, const char *name, const char *value) BOX_MUST_CHECK;
+/* Valid UTF-8 up to U+00FF -> Latin-1, at most as long.  False: it holds a wider character or one that ends a line. */
+bool headers_to_latin1(const char *utf8, char *ret);
+/* headers_done() for values that are secrets. */
+void headers_wipe(struct headers *h);
 /* One line "Name: value" from an origin, with or without line end.  -ERR_INVALID, -ERR_TOO_LARGE.
  */
 int headers_add_line(struct headers *h, const char *line, size_t len) BOX_MUST_CHECK;

@@ -157,7 +157,7 @@ static char *describe(const struct rule *r)
 
 static int compile_rule(const PB(HostGrant) * g, struct rule *ret)
 {
-	struct rule r = { .allow_private = g->allow_private };
+	struct rule r = { .allow_private = g->allow_private, .takes_secrets = !g->by_policy };
 
 	if (g->port > 65535 || compile_methods(g, &r.methods) < 0 || compile_host(g->host, &r) < 0)
 		return -ERR_INVALID;

@@ -29,6 +29,7 @@ struct rule {
 	char *host; /* canonical; wildcards: the suffix behind "*." */
 	bool is_wildcard;
 	bool allow_private;
+	bool takes_secrets;   /* also those that are bound to no host: a person approved it */
 	uint16_t port;        /* 0: 443, and 80 in forward mode */
 	unsigned methods;     /* bits of policy_method(); 0: all */
 	char **path_prefixes; /* none: all */

@@ -84,6 +84,7 @@ static PB(HostGrant) * host_grant(struct work *w, const ROW(HostRow) * row)
 	g->n_methods = row->n_methods;
 	g->path_prefixes = row->path_prefixes;
 	g->n_path_prefixes = row->n_path_prefixes;
+	g->by_policy = row->by_policy;
 	return g;
 }
 

@@ -22,7 +22,8 @@ int store_hosts(struct store_tx *tx, const char *server_id, ROW(HostRow) * **ret
 	/* Two tools of a server may have asked for the same host: the wider decision holds. */
 	return pg_all(
 		tx, ROWS(host_row), ret, ret_count,
-		"SELECT host, coalesce(port, 0) AS port, allow_private, methods, path_prefixes"
+		"SELECT host, coalesce(port, 0) AS port, allow_private, methods, path_prefixes,"
+		" bool_and(reviewed_by IS NOT DISTINCT FROM 'auto_approve') AS by_policy"
 		" FROM network_requests WHERE server_id = $1 AND status = 'approved'"
 		" GROUP BY host, port, allow_private, methods, path_prefixes"
 		" ORDER BY host, coalesce(port, 0), allow_private DESC, methods, path_prefixes",

@@ -35,10 +35,28 @@ def main(how: str):
     mcp.log("info", {"value": secrets["OPEN"]})
     return "noted"
 `,
-  peeks: `import gc
-def main():
-    found = [o for o in gc.get_objects() if isinstance(o, dict) and "OPEN" in o]
-    return [len(found), "${'OPEN'}" in globals()]
+  sends: `import base64
+async def main(url: str, place: str, key: str = "HIDDEN"):
+    token = secrets[key]
+    if place == "bearer":
+        answer = await http.get(url, headers={"Authorization": "Bearer " + token})
+    elif place == "basic":
+        answer = await http.get(url, auth=("ada", token))
+    elif place == "query":
+        answer = await http.get(url, params={"a": "1", "key": token})
+    elif place == "path":
+        answer = await http.get(url + "/bot" + token + "/send")
+    elif place == "form":
+        answer = await http.post(url, data={"key": token, "x": "y"})
+    elif place == "json":
+        answer = await http.post(url, json={"key": token})
+    elif place == "text":
+        answer = await http.post(url, content="key " + token)
+    elif place == "stale":
+        answer = await http.get(url, headers={"X": token[:-1] + ("0" if token[-1] != "0" else "1")})
+    elif place == "follow":
+        answer = await http.get(url, headers={"X-Key": token}, follow_redirects=True)
+    return {"status": answer.status_code, "headers": dict(answer.headers), "text": answer.text, "token": token}
 `,
 };
 
@@ -60,8 +78,26 @@ class Origin {
     return this.server.address().port;
   }
 
+  // The path says how; what came as X-Key or Bearer is the value.
   answer(seen, response) {
-    response.end('{}');
+    const value = seen.headers['x-key'] ?? seen.headers.authorization?.replace(/^Bearer /, '') ?? '';
+    const raw = Buffer.from(value, seen.url === '/echo' ? 'latin1' : 'utf8');
+    if (seen.url === '/echo') {
+      response.setHeader('X-Seen', value);
+      response.setHeader('Location', `https://other.example.com/?k=${encodeURIComponent(value)}`);
+      response.end(Buffer.concat([Buffer.from('<'), raw, Buffer.from('>')]));
+    } else if (seen.url === '/chunks') {
+      response.write(raw.subarray(0, 3));
+      setTimeout(() => response.write(raw.subarray(3, 9)), 20);
+      setTimeout(() => response.end(raw.subarray(9)), 40);
+    } else if (seen.url === '/coded') {
+      response.end([raw.toString('base64'), `x${raw}`, encodeURIComponent(value), JSON.stringify(value),
+        Buffer.concat([Buffer.from('user:'), raw]).toString('base64url')].join('\n'));
+    } else if (seen.url === '/away') {
+      response.writeHead(302, { location: 'http://other.example.com/landed' }).end();
+    } else {
+      response.end('{}');
+    }
   }
 
   stop() {
@@ -81,7 +117,7 @@ describe('secrets', { timeout: 300_000 }, () => {
   before(async () => {
     const port = await origin.start();
     instance = await Instance.make({
-      MCPBOX_EGRESS_PINNED_HOSTS: ['bound', 'other'].map((name) => `${name}.example.com=127.0.0.1:${port}`).join(','),
+      MCPBOX_EGRESS_PINNED_HOSTS: ['bound', 'other', 'third'].map((name) => `${name}.example.com=127.0.0.1:${port}`).join(','),
     });
     instance.up();
     admin = new Admin(instance.adminBase);
@@ -120,6 +156,14 @@ describe('secrets', { timeout: 300_000 }, () => {
       if (isGood(answer)) return answer;
       assert.ok(Date.now() < end, JSON.stringify(answer));
       await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  async function until(find, what) {
+    const end = Date.now() + 10_000;
+    while (!(await find())) {
+      assert.ok(Date.now() < end, what);
+      await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }
 
@@ -167,12 +211,114 @@ describe('secrets', { timeout: 300_000 }, () => {
     assert.deepEqual(value(two)[2], ['HIDDEN', 'OPEN']);
   });
 
+  describe('injected on the way out', () => {
+    const hidden = 'never-seen-by-code "ü/&=%+ 1';
+    const url = (path = '') => `http://bound.example.com${path}`;
+    const send = (args) => callTool(instance.mcp, 'sends', { url: url(), ...args });
+    const last = () => origin.requests.at(-1);
+
+    before(async () => {
+      for (const host of ['bound.example.com', 'other.example.com']) {
+        await admin.request('POST', `/api/servers/${server.id}/allowed-hosts`, { host });
+      }
+      await set('HIDDEN', { value: hidden, hosts: ['bound.example.com'], places: ['header', 'query', 'path', 'body'] });
+      await callUntil('sends', { url: url(), place: 'bearer' }, ({ kind }) => kind === 'ok' && last()?.headers.authorization?.includes('never'));
+    });
+
+    for (const [place, found] of [
+      ['bearer', () => Buffer.from(last().headers.authorization.slice(7), 'latin1').toString('latin1') === hidden],
+      ['basic', () => Buffer.from(last().headers.authorization.slice(6), 'base64').toString() === `ada:${hidden}`],
+      ['query', () => new URL(last().url, 'http://x').searchParams.get('key') === hidden],
+      ['path', () => decodeURIComponent(last().url.split('/')[1]) === `bot${hidden}` && last().url.endsWith('/send')],
+      ['form', () => new URLSearchParams(last().body).get('key') === hidden],
+      ['json', () => JSON.parse(last().body).key === hidden],
+    ]) {
+      it(`as ${place}`, async () => {
+        const answer = await send({ place });
+        assert.equal(answer.kind, 'ok', answer.text);
+        assert.match(value(answer).token, placeholder);
+        assert.ok(found(), JSON.stringify(last()));
+      });
+    }
+
+    it('not in a body of another kind', async () => {
+      const count = origin.requests.length;
+      const answer = await send({ place: 'text' });
+      assert.match(answer.text, /'HIDDEN' can stand in a body that is a form.* or JSON/s);
+      assert.equal(origin.requests.length, count);
+    });
+
+    it('to no host and no place that it is not bound to, which is an event', async () => {
+      const count = origin.requests.length;
+      const host = await send({ url: 'http://other.example.com/', place: 'bearer' });
+      assert.match(host.text, /Denied.*'HIDDEN' may not be sent to this host/s);
+      await set('HIDDEN', { value: hidden, places: ['header'] });
+      const query = await callUntil('sends', { url: url(), place: 'query' }, ({ kind }) => kind === 'error');
+      assert.match(query.text, /may not stand in the query/);
+      const json = await send({ place: 'json' });
+      assert.match(json.text, /may not stand in the body/);
+      assert.equal(origin.requests.filter(({ headers }) => headers.host === 'other.example.com').length, 0);
+      assert.ok(origin.requests.length >= count);
+      await until(
+        () => instance.sql("SELECT count(*) FROM egress_requests WHERE decision = 'denied' AND rule = 'secret'") >= 3,
+        'each is a record',
+      );
+    });
+
+    it('and the answer does not give it back, in headers, across chunks, in other forms', async () => {
+      for (const path of ['/echo', '/chunks', '/coded']) {
+        const answer = await send({ url: url(path), place: 'bearer' });
+        assert.equal(answer.kind, 'ok', answer.text);
+        const said = JSON.stringify(answer.result);
+        assert.ok(said.includes('[REDACTED]'), said);
+        for (const word of ['never', 'bmV2ZXI', 'by-code', 'dmVyLXNl']) assert.ok(!said.includes(word), `${word}: ${said}`);
+      }
+    });
+
+    it('a redirect to another host takes no value along', async () => {
+      const answer = await send({ url: url('/away'), place: 'follow' });
+      assert.match(answer.text, /'HIDDEN' may not be sent to this host/);
+      assert.ok(last().url === '/away', JSON.stringify(last()));
+    });
+
+    it('a placeholder that the call did not get is left as it is, and the record says so', async () => {
+      const answer = await send({ place: 'stale' });
+      assert.equal(answer.kind, 'ok', answer.text);
+      assert.match(last().headers.x, /^mcpbox-secret-/);
+      await until(
+        () => instance.sql("SELECT count(*) FROM egress_requests WHERE error LIKE '%placeholders that this call did not get%'") !== '0',
+        'a record says so',
+      );
+      assert.notEqual(instance.sql("SELECT count(*) FROM egress_requests WHERE rule LIKE 'bound.example.com (secrets: HIDDEN)'"), '0');
+    });
+
+    it('a new value is in force without a restart', async () => {
+      await set('HIDDEN', { value: 'never-seen-by-code-2' });
+      await callUntil('sends', { url: url(), place: 'bearer' }, () => last().headers.authorization === 'Bearer never-seen-by-code-2');
+    });
+
+    it('bound to no host it goes to those that a person approved, not to those that policy did', async () => {
+      await set('HIDDEN', { value: hidden, hosts: ['*'] });
+      await callUntil('sends', { url: 'http://other.example.com/', place: 'bearer' }, ({ kind }) => kind === 'ok');
+      assert.equal(last().headers.host, 'other.example.com');
+      await admin.policy({ network_access_policy: 'allow_all_public' });
+      const { tools: list } = await box.manage('list_tools', { server_id: server.id });
+      const asked = await box.manage('request_network_access', {
+        tool_id: list.find(({ name }) => name === 'sends').id, host: 'third.example.com', justification: 'to try',
+      });
+      assert.equal(asked.status, 'approved');
+      const answer = await callUntil('sends', { url: 'http://third.example.com/', place: 'bearer' }, (a) => !/list of allowed hosts/.test(a.text ?? ''));
+      assert.match(answer.text, /'HIDDEN' may not be sent to this host/);
+    });
+  });
+
   it('no other server gets any of them', async () => {
     await publish('stranger', { strange: tools.sees });
     const answer = await callUntil('strange', { key: 'OPEN' }, (a) => /no secret/.test(a.text));
     assert.match(answer.text, /no secret 'OPEN'/);
   });
 
+  // As the tests before left it.
   it('reviews show which values the code sees and which it uses', async () => {
     const { items } = await admin.request('GET', '/api/approvals/tools?status=all');
     const seen = items.find((tool) => tool.name === 'sees');
@@ -180,7 +326,7 @@ describe('secrets', { timeout: 300_000 }, () => {
     const shown = instance.run('ctl', ['show', 'keeper/sees'], { environment: { MCPBOX_TOKEN: token } });
     assert.equal(shown.status, 0, shown.stderr);
     assert.match(shown.stdout, /OPEN\s+REVEALED: the code sees its value/);
-    assert.match(shown.stdout, /HIDDEN\s+injected.*bound\.example\.com/);
+    assert.match(shown.stdout, /HIDDEN\s+injected; goes to every host that a person approved for the server; in header/);
   });
 
   it('a deleted secret is gone from the next call on', async () => {

@@ -1,6 +1,6 @@
 foreach(file buf mask parse json err_json json_proto msg crypto cfg http_parse http_server confine service redact)
 	box_unit_test(common ${file})
 endforeach()
-foreach(file json_scan json_proto msg http_parse parse redact)
+foreach(file json_scan json_proto msg http_parse parse redact mask)
 	box_fuzz(${file} SERVICE common)
 endforeach()

@@ -1,9 +1,9 @@
-foreach(file address target policy pinned headers wire forward dns_message table)
+foreach(file address target policy pinned headers wire forward dns_message inject vault table)
 	box_unit_test(egress-proxy ${file} LIBS egress_rules)
 endforeach()
 target_compile_definitions(unit_egress-proxy_table PRIVATE BOX_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
 
-foreach(file address target forward wire dns)
+foreach(file address target forward wire dns inject)
 	box_fuzz(egress_${file} SERVICE egress-proxy LIBS egress_rules)
 endforeach()
 
