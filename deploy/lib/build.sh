@@ -67,6 +67,8 @@ build_describe() {
 		sed -n 's/.*"name": *"\([A-Z0-9_]*\)".*/\1/p' "$1/table" >"$1/share/mcpbox/settings/$service"
 	done
 	rm -f "$1/table"
+	# Files of migrations are 0001_name.sql; they are compiled into the registry.
+	ls "$repo/services/registry/migrations" | sed -n 's/^0*\([0-9]*\)_.*/\1/p' | sort -n | tail -n 1 >"$1/share/mcpbox/schema"
 	"$1/libexec/mcpbox/mcpbox-registry" --version | awk '{ print $NF }' >"$1/share/mcpbox/version"
 }
 

@@ -89,7 +89,7 @@ place_reachable() {
 
 place_purge() {
 	[ -e "$data/config.env" ] || [ -d "$data/spool/egress-proxy" ] || die "$data does not look like a data directory of MCPBox; nothing is deleted"
-	for name in app app.new env keys ctl spool pg run log config.env config.next .lock; do
+	for name in app app.new env keys ctl spool pg run log dumps config.env config.next .lock; do
 		rm -rf "${data:?}/$name"
 	done
 	rmdir "$data" 2>/dev/null || say "$data holds files that are not ours; they stay"

@@ -164,6 +164,12 @@ settings_port_free() {
 # The root key and one key file per role, each readable to its account alone.
 settings_keys() {
 	settings_given_key
+	# A new key would fit nothing of what is there.
+	if [ ! -e "$data/keys/root.key" ] && [ -d "$data/pg/data" ]; then
+		die "the root key $data/keys/root.key is gone, and the data in $data was made with it. Nothing was changed.
+Give it back from where you keep it: MCPBOX_ENCRYPTION_KEY_FILE=FILE ./mcpbox up$at
+Without it no stored secret can be opened. With a back-up that has the key sealed in it: ./mcpbox restore --help"
+	fi
 	"$app/libexec/mcpbox/mcpboxctl" keys init --root "$data/keys/root.key" --out "$data/keys" >/dev/null ||
 		die "the keys could not be made"
 	chmod 0600 "$data"/keys/*.key

@@ -34,6 +34,7 @@ _Static_assert(CRYPTO_SIGN_SECRET_SIZE == crypto_sign_ed25519_SECRETKEYBYTES, "s
 _Static_assert(CRYPTO_KEY_SIZE == crypto_sign_ed25519_SEEDBYTES, "seed");
 _Static_assert(CRYPTO_KEY_SIZE == crypto_box_SEEDBYTES, "seed of a box");
 _Static_assert(CRYPTO_PUBLIC_SIZE == crypto_box_PUBLICKEYBYTES, "public key of a box");
+_Static_assert(CRYPTO_SALT_SIZE == crypto_pwhash_SALTBYTES, "salt");
 _Static_assert(CRYPTO_BOX_EXTRA == crypto_box_SEALBYTES, "sealed box");
 
 int crypto_start(void)
@@ -230,6 +231,18 @@ int crypto_password_hash(const void *password, size_t len, char **ret_text)
 		return -ERR_BUSY; /* 64 MiB were not to be had */
 	*ret_text = mem_strdup(text);
 	return 0;
+}
+
+int crypto_passphrase_key(const void *passphrase, size_t len, const uint8_t salt[CRYPTO_SALT_SIZE],
+			  uint8_t ret[CRYPTO_KEY_SIZE])
+{
+	int r;
+
+	password_enter();
+	r = crypto_pwhash(ret, CRYPTO_KEY_SIZE, passphrase, len, salt, PASSWORD_PASSES,
+			  PASSWORD_MEMORY, crypto_pwhash_ALG_ARGON2ID13);
+	password_leave();
+	return r < 0 ? -ERR_BUSY : 0;
 }
 
 bool crypto_password_matches(const char *hash_text, const void *password, size_t len)

@@ -68,5 +68,9 @@ bool crypto_verify(const uint8_t public_key[CRYPTO_PUBLIC_SIZE], const char *lab
 /* Argon2id.  ret_text: heap C string.  At most 2 run at once; a caller beyond waits. */
 int crypto_password_hash(const void *password, size_t len, char **ret_text) BOX_MUST_CHECK;
 bool crypto_password_matches(const char *hash_text, const void *password, size_t len);
+/* A key from a passphrase, Argon2id, as costly as a password's hash.  -ERR_BUSY without memory for it. */
+#define CRYPTO_SALT_SIZE 16
+int crypto_passphrase_key(const void *passphrase, size_t len, const uint8_t salt[CRYPTO_SALT_SIZE],
+			  uint8_t ret[CRYPTO_KEY_SIZE]) BOX_MUST_CHECK;
 /* As costly as a check, for names that do not exist. */
 void crypto_password_dummy(const void *password, size_t len);

@@ -12,6 +12,7 @@
 #include "keys.h"
 #include "mem.h"
 #include "parse.h"
+#include "root.h"
 
 #define GENERATION  1
 #define KEYFILE_MAX (64u * 1024)
@@ -39,32 +40,11 @@ static int create_root(const char *path, struct secret **ret, struct err *err)
 	return 0;
 }
 
-static int parse_root(const char *path, char *text, struct secret **ret, struct err *err)
-{
-	struct secret *root = secret_new(NULL, CRYPTO_KEY_SIZE);
-
-	text[strcspn(text, "\r\n")] = 0;
-	if (parse_hex(text, root->data, root->len) < 0) {
-		secret_free(root);
-		return err_set(err, ERR_INVALID, "%s does not hold 64 hex digits", path);
-	}
-	*ret = root;
-	return 0;
-}
-
 static int open_root(const char *path, struct secret **ret, struct err *err)
 {
-	BOX_CLEANUP(mem_freep) char *text = NULL;
-	size_t len = 0;
-	int r = place_read_file(path, 256, &text, &len, err);
+	int r = root_load(path, ret, err);
 
-	if (r == -ERR_NOT_FOUND)
-		return create_root(path, ret, err);
-	if (r < 0)
-		return r;
-	r = parse_root(path, text, ret, err);
-	crypto_wipe(text, len);
-	return r;
+	return r == -ERR_NOT_FOUND ? create_root(path, ret, err) : r;
 }
 
 /* The text of a role's file, by way of a file that only lives in memory. */

@@ -1,9 +1,8 @@
-/* setup, login, logout, user add, user passwd: passwords come from a file or from the terminal without echo.
+/* setup, login, logout, user add, user passwd: passwords come from ask.h.
  */
 #include <stdio.h>
 #include <string.h>
-#include <termios.h>
-#include <unistd.h>
+#include "ask.h"
 #include "client.h"
 #include "crypto.h"
 #include "ctl.h"
@@ -13,84 +12,12 @@
 #include "print.h"
 #include "session.h"
 
-#define LINE_MAX_BYTES 1024
-
-/* ---- asking a person ---- */
-
-static int read_line(FILE *in, char *ret, size_t size, struct err *err)
-{
-	if (!fgets(ret, (int)size, in))
-		return err_set(err, ERR_INVALID, "nothing was entered");
-	ret[strcspn(ret, "\r\n")] = 0;
-	return 0;
-}
-
-/* instead: the option that says it without a terminal. */
-static int ask(const char *question, const char *instead, bool echo, char *ret, size_t size,
-	       struct err *err)
-{
-	struct termios before, quiet;
-	bool has_tty = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &before) == 0;
-	int r;
-
-	if (!has_tty)
-		return err_set_field(err, ERR_INVALID, NULL, instead,
-				     "there is no terminal to ask at");
-	quiet = before;
-	if (!echo)
-		quiet.c_lflag &= ~(tcflag_t)ECHO;
-	/* Before the question: what is typed at it must not be thrown away. */
-	(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
-	(void)fprintf(stderr, "%s: ", question);
-	r = read_line(stdin, ret, size, err);
-	(void)tcsetattr(STDIN_FILENO, TCSADRAIN, &before);
-	if (!echo)
-		(void)fputc('\n', stderr);
-	return r;
-}
-
-static int password_from_file(const char *path, char *ret, size_t size, struct err *err)
-{
-	BOX_CLEANUP(mem_freep) char *text = NULL;
-	size_t len;
-	int r;
-
-	if (strcmp(path, "-") == 0)
-		return read_line(stdin, ret, size, err);
-	r = place_read_file(path, size - 1, &text, &len, err);
-	if (r < 0)
-		return r;
-	text[strcspn(text, "\r\n")] = 0;
-	memcpy(ret, text, strlen(text) + 1);
-	crypto_wipe(text, len);
-	return 0;
-}
-
-/* is_new: a person types it twice. */
-static int get_password(const struct ctl *ctl, bool is_new, char ret[LINE_MAX_BYTES],
-			struct err *err)
-{
-	char again[LINE_MAX_BYTES];
-	int r;
-
-	if (ctl->options.password_file)
-		return password_from_file(ctl->options.password_file, ret, LINE_MAX_BYTES, err);
-	r = ask(is_new ? "New password" : "Password", "--password-file F (- is standard input)",
-		false, ret, LINE_MAX_BYTES, err);
-	if (r < 0 || !is_new)
-		return r;
-	r = ask("Again", "--password-file F", false, again, sizeof(again), err);
-	if (r == 0 && strcmp(ret, again) != 0)
-		r = err_set(err, ERR_INVALID, "the two passwords differ");
-	crypto_wipe(again, sizeof(again));
-	return r;
-}
-
-static int get_user(const struct ctl *ctl, char ret[LINE_MAX_BYTES], struct err *err)
+static int get_user(const struct ctl *ctl, char ret[ASK_MAX_BYTES], struct err *err)
 {
 	if (!ctl->options.user)
-		return ask("User", "--user U --password-file F", true, ret, LINE_MAX_BYTES, err);
-	if (snprintf(ret, LINE_MAX_BYTES, "%s", ctl->options.user) >= LINE_MAX_BYTES)
+		return ask_line("User", "--user U --password-file F", true, ret, ASK_MAX_BYTES,
+				err);
+	if (snprintf(ret, ASK_MAX_BYTES, "%s", ctl->options.user) >= ASK_MAX_BYTES)
 		return err_set(err, ERR_INVALID, "that user name is too long");
 	return 0;
 }
@@ -99,9 +26,9 @@ static int get_user(const struct ctl *ctl, char ret[LINE_MAX_BYTES], struct err 
 
 /* POST {username, password}; the password leaves memory afterwards. */
 static int post_credentials(const struct ctl *ctl, const char *path, bool is_new,
-			    char user[LINE_MAX_BYTES], json_t **ret, struct err *err)
+			    char user[ASK_MAX_BYTES], json_t **ret, struct err *err)
 {
-	char password[LINE_MAX_BYTES];
+	char password[ASK_MAX_BYTES];
 	BOX_CLEANUP(json_decrefp) json_t *body = NULL;
 	struct client_request rq = { .port = ctl->place.admin_port,
 				     .method = "POST",
@@ -109,7 +36,7 @@ static int post_credentials(const struct ctl *ctl, const char *path, bool is_new
 	int r = get_user(ctl, user, err);
 
 	if (r == 0)
-		r = get_password(ctl, is_new, password, err);
+		r = ask_password(ctl, is_new, password, err);
 	if (r == 0) {
 		body = json_pack("{s:s, s:s}", "username", user, "password", password);
 		rq.body = body;
@@ -122,7 +49,7 @@ static int post_credentials(const struct ctl *ctl, const char *path, bool is_new
 
 enum ctl_exit cmd_setup(struct ctl *ctl)
 {
-	char user[LINE_MAX_BYTES];
+	char user[ASK_MAX_BYTES];
 	BOX_CLEANUP(json_decrefp) json_t *answer = NULL;
 	struct err err = { 0 };
 
@@ -138,7 +65,7 @@ enum ctl_exit cmd_setup(struct ctl *ctl)
 
 enum ctl_exit cmd_login(struct ctl *ctl)
 {
-	char user[LINE_MAX_BYTES];
+	char user[ASK_MAX_BYTES];
 	BOX_CLEANUP(json_decrefp) json_t *tokens = NULL;
 	struct err err = { 0 };
 	int r = post_credentials(ctl, "/auth/login", false, user, &tokens, &err);
@@ -178,9 +105,9 @@ enum ctl_exit cmd_logout(struct ctl *ctl)
 static int post_user(const struct ctl *ctl, json_t **ret, struct err *err)
 {
 	const char *role = ctl->options.role ? ctl->options.role : "viewer";
-	char password[LINE_MAX_BYTES] = { 0 };
+	char password[ASK_MAX_BYTES] = { 0 };
 	BOX_CLEANUP(json_decrefp) json_t *body = NULL;
-	int r = get_password(ctl, true, password, err);
+	int r = ask_password(ctl, true, password, err);
 
 	if (r == 0) {
 		body = json_pack("{s:s, s:s, s:s}", "username", ctl->args[0], "password", password,
@@ -220,10 +147,10 @@ static int set_password(const struct ctl *ctl, const char *user, const char *pas
 
 enum ctl_exit cmd_user_passwd(struct ctl *ctl)
 {
-	char password[LINE_MAX_BYTES] = { 0 };
+	char password[ASK_MAX_BYTES] = { 0 };
 	BOX_CLEANUP(msg_freep) ProtobufCMessage *reply = NULL;
 	struct err err = { 0 };
-	int r = get_password(ctl, true, password, &err);
+	int r = ask_password(ctl, true, password, &err);
 
 	if (r == 0)
 		r = set_password(ctl, ctl->args[0], password, &reply, &err);

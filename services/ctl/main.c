@@ -68,6 +68,12 @@ static const struct ctl_command commands[] = {
 	{ "tokens remove", "ID", 1, 0, cmd_tokens_remove, "take an API token back" },
 	{ "keys init", "", 0, OPT(OPTION_ROOT) | OPT(OPTION_OUT), cmd_keys_init,
 	  "make the root key and the key file of each role" },
+	{ "keys seal", "FILE", 1, OPT(OPTION_ROOT) | OPT(OPTION_PASSWORD_FILE), cmd_keys_seal,
+	  "write the root key to FILE, sealed under a passphrase" },
+	{ "keys open", "FILE", 1, OPT(OPTION_OUT) | OPT(OPTION_PASSWORD_FILE), cmd_keys_open,
+	  "write the key that is sealed in FILE to --out" },
+	{ "keys mark", "FILE", 1, OPT(OPTION_ROOT), cmd_keys_mark,
+	  "print what only the holder of the root key can print of FILE" },
 };
 
 static const char what_x_is[] =
@@ -82,7 +88,9 @@ static void print_overview(FILE *out)
 		(void)snprintf(left, sizeof(left), "%s %s", commands[i].words, commands[i].args);
 		(void)fprintf(out, "  %-22s %s\n", left, commands[i].meaning);
 	}
-	(void)fprintf(out, "\n%s\nEverywhere:\n", what_x_is);
+	(void)fprintf(out, "\n%s", what_x_is);
+	(void)fputs("backup FILE and restore FILE: " CTL_SELF " backup --help\n\nEverywhere:\n",
+		    out);
 	options_print(OPT_EVERYWHERE, out);
 	(void)fputs("\nExit: 0 done, 1 refused or broken chain, 2 usage, 3 not reachable.\n", out);
 }

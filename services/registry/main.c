@@ -78,7 +78,8 @@ static int check_key(struct registry *reg, const struct secret *root, struct err
 		r = err_set(
 			err, ERR_DENIED,
 			"MCPBOX_ENCRYPTION_KEY is not the key that this database was set up with; "
-			"nothing was changed");
+			"nothing was changed. Give the right one, or restore a back-up into a new "
+			"data directory");
 	return r;
 }
 

@@ -62,10 +62,12 @@ static int migrate(struct store_tx *tx, struct err *err)
 	if (r != 0)
 		return r;
 	if (newest > migrations[migration_count - 1].number)
-		return err_set(err, ERR_STATE,
-			       "the database has schema %" PRId64
-			       ", this registry knows only up to %d",
-			       newest, migrations[migration_count - 1].number);
+		return err_set(
+			err, ERR_STATE,
+			"the database has schema %" PRId64
+			", this registry knows only up to %d; nothing was changed. Start the "
+			"newer MCPBox that made it, or restore a back-up of before",
+			newest, migrations[migration_count - 1].number);
 	for (size_t i = 0; r == 0 && i < migration_count; i++)
 		r = apply(tx, &migrations[i], err);
 	return r == 0 ? store_commit(tx) : r;
