@@ -1,8 +1,10 @@
 #include "run.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include "cleanup.h"
@@ -160,12 +162,25 @@ static const char *kind_of(int code)
 	return code == -ERR_DENIED ? "denied" : "unavailable";
 }
 
+/* A stream that was answered is taken before the next is asked for: those that nobody takes are
+ * descriptors under way, which count for all that runs under this uid. */
+static bool has_taken_answers(const struct run *r)
+{
+	int unread = 0;
+
+	return ioctl(r->host_fd, SIOCOUTQ, &unread) == 0 && unread == 0;
+}
+
 static void open_stream(struct run *r)
 {
 	BOX_CLEANUP(buf_done) struct buf text = BUF_INIT(4096);
 	BOX_CLEANUP(fd_closep) int fd = -1;
 	struct err err = { 0 };
 
+	if (!has_taken_answers(r)) {
+		end_for(r, CAUSE_PROTOCOL);
+		return;
+	}
 	if (++r->opened > STREAMS_MAX)
 		fd = err_set(&err, ERR_DENIED, "this call has opened %u streams already",
 			     STREAMS_MAX);

@@ -130,20 +130,27 @@ static void dismiss_surplus(struct pool *p, struct tool *t, uint32_t keep)
 
 /* ---- zygotes ---- */
 
-static void send_tool(struct pool *p, struct tool *t, struct worker *w)
+/* False: it could not be sent now, and the worker is a spare as before. */
+static bool send_tool(struct pool *p, struct tool *t, struct worker *w)
 {
 	struct wire_message m = { .kind = WIRE_TOOL, .u.tool = t->limits };
+	int r;
 
 	if (workers_share_thread_count(p))
 		m.u.tool.shared_nproc =
 			p->uid_tasks + p->config.capacity * t->limits.threads + SHARED_SPARE;
-	/* When it fails the worker is gone, and its socket says so. */
-	(void)wire_send(w->control, &m, &t->payload_fd, TOOL_FD_COUNT);
+	r = wire_send(w->control, &m, &t->payload_fd, TOOL_FD_COUNT);
+	if (r < 0) { /* the worker is gone, as its socket says, or too many descriptors travel */
+		log_warn("executor.tool_not_sent", F_INT("errno", -r));
+		backoff_grow(&t->bind, clock_mono_ms());
+		return false;
+	}
 	worker_set_state(w, WORKER_BINDING);
 	w->tool = t;
 	t->needs_spare = false;
 	p->kinds[t->kind].replace_at_ms = w->state_ms + REPLACE_MS;
 	pool_wake_manager(p); /* for another spare */
+	return true;
 }
 
 void tool_bind(struct pool *p, struct tool *t)
@@ -155,8 +162,8 @@ void tool_bind(struct pool *p, struct tool *t)
 		return;
 	spare = worker_spare(p, t->kind);
 	if (spare) {
-		t->current = spare;
-		send_tool(p, t, spare);
+		if (send_tool(p, t, spare))
+			t->current = spare;
 	} else if (!t->needs_spare) {
 		t->needs_spare = true;
 		t->needs_since_ms = now;
@@ -263,11 +270,10 @@ static void renew(struct pool *p, struct tool *t, uint64_t now_ms)
 	if (!tool_can_fork(t) || t->renewal || now_ms < t->bind.retry_at_ms || !is_over(t, now_ms))
 		return;
 	spare = worker_spare(p, t->kind);
-	if (!spare)
+	if (!spare || !send_tool(p, t, spare))
 		return;
 	t->wants_renewal = false;
 	t->renewal = spare;
-	send_tool(p, t, spare);
 }
 
 static uint64_t memory_kb(const struct worker *w)

@@ -1,7 +1,10 @@
 """A call cannot see an earlier or a parallel one: memory, files, environment, descriptors, random state; what is shared
 is shared within a zygote generation of one tool and nowhere else.  Runs without root too."""
 
+import contextlib
 import json
+import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -175,3 +178,35 @@ def test_source_of_a_tool_reaches_no_log(box):
     for code in ("def main():\n    if 1 is 1: return '%s'" % mark, "def main(): return '\\d %s'" % mark, "def main(: '%s'" % mark, "x = " + "-" * 9999 + "'%s'" % mark):
         box.run(code)
     assert mark not in json.dumps(box.log)
+
+
+HOLDS_DESCRIPTORS = """
+import array, resource, socket, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+pairs = [socket.socketpair() for _ in range(8)]
+for a, _ in pairs:
+    a.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0] * 250))])
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="two processes of another uid need root")
+def test_too_many_descriptors_under_way_hold_a_first_call_up_and_nothing_breaks():
+    """The kernel counts them for a whole uid: somebody else's make FORK and TOOL fail."""
+    with contextlib.closing(Sandboxes(launcher=("prlimit", "--nofile=1024:1024"))) as box:
+        assert box.run("def main(): return 1")["structured"] == 1
+        holder = subprocess.Popen([sys.executable, "-c", HOLDS_DESCRIPTORS], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  user=box.uid, group=box.uid, extra_groups=[])
+        assert holder.stdout.readline() == "held\n"
+        waiting = box.start("def main(): return 2", timeout_ms=20000)
+        until = time.monotonic() + 10
+        while not any("tool_not_sent" in line for line in box.log) and time.monotonic() < until:
+            time.sleep(0.01)
+        assert any("tool_not_sent" in line for line in box.log)
+        holder.stdin.close()
+        assert holder.wait(10) == 0
+        answer = box.take(waiting)
+        assert answer["structured"] == 2, answer
+        assert box.run("def main(): return 1")["structured"] == 1
+        assert not any("worker_stuck" in line or "worker_lost" in line for line in box.log), box.log

@@ -324,6 +324,24 @@ def test_status_errors_carry_what_the_author_needs(box):
     assert "HTTP 503 https://a.example.com/status/503" in text_of(answer)
 
 
+def test_streams_that_nobody_takes_do_not_pile_up(box):
+    """A descriptor under way counts for all that runs under the executor's uid: one for a call at the most."""
+    code = """
+import json, socket, struct, time
+def main(many: int):
+    channel = socket.socket(fileno=4)
+    ask = json.dumps({"op": "open"}).encode()
+    for _ in range(many):
+        channel.sendall(struct.pack("<I", len(ask)) + ask)
+        if many == 1:
+            return len(socket.recv_fds(channel, 4096, 4)[1])
+    time.sleep(3)
+"""
+    assert box.run(code, modules=["socket", "struct", "time"], arguments={"many": 1})["structured"] == 1
+    answer = box.run(code, modules=["socket", "struct", "time"], arguments={"many": 60})
+    assert answer["outcome"] not in ("ok", "timeout"), answer
+
+
 def test_redirects_are_followed_only_when_asked_for(box, egress):
     code = "async def main(f: bool):\n  r = await http.get('https://a.example.com/status/302', follow_redirects=f, headers={'Authorization': 'x'})\n  return [r.status_code, str(r.url)]"
     assert box.run(code, arguments={"f": False})["structured"] == [302, "https://a.example.com/status/302"]

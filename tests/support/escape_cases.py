@@ -25,6 +25,7 @@ import escape_world  # noqa: E402
 from sandbox_driver import Sandboxes  # noqa: E402
 
 CANARY_DIR = Path("/run/escape-canary")
+MODULES_DIR = Path("/run/escape-modules")  # one of MCPBOX_MODULE_DIRS, which belongs to the executor's own user
 REPLY_MAX = 1280 * 1024
 BLOCKS = {"text", "image", "audio", "resource", "resource_link"}
 NEIGHBOUR = "async def main(n: int):\n    return {'sum': sum(range(n))}\n"
@@ -113,18 +114,21 @@ class Fixtures:
             os.chmod(CANARY_DIR / name, 0o777)
         (CANARY_DIR / "owned.txt").write_text("not a canary\n")
         os.chmod(CANARY_DIR / "owned.txt", 0o600)
+        MODULES_DIR.mkdir()
+        (MODULES_DIR / "escape_module.py").write_text("HERE = 1\n")
         os.utime(CANARY_DIR / "file.txt", (1, 2))  # read before it was written: the next read is noted by the kernel
         self.untouched = self._look()
 
     def give_to(self, uid):
         """What the executor's own user owns, as its key file is."""
-        os.chown(CANARY_DIR / "owned.txt", uid, uid)
+        for path in (CANARY_DIR / "owned.txt", MODULES_DIR, MODULES_DIR / "escape_module.py"):
+            os.chown(path, uid, uid)
         self.untouched = self._look()
 
     @staticmethod
     def _look():
         found = {}
-        for path in [CANARY_DIR, *sorted(CANARY_DIR.rglob("*"))]:
+        for path in [top / name for top in (CANARY_DIR, MODULES_DIR) for name in ("", *sorted(top.rglob("*")))]:
             s = path.lstat()
             found[str(path)] = (s.st_ino, s.st_mode, s.st_uid, s.st_gid, s.st_nlink, s.st_size, s.st_mtime_ns, s.st_ctime_ns,
                                 s.st_atime_ns if path.name == "file.txt" else 0)
@@ -237,7 +241,7 @@ class Runner:
 
     def __init__(self, cases, setting, without, fixtures):
         self.cases, self.setting, self.fixtures = cases, setting, fixtures
-        self.box = Sandboxes(setting, without, env={"ESCAPE_CANARY_ENV": "CANARY-env-5f0c"})
+        self.box = Sandboxes(setting, without, env={"ESCAPE_CANARY_ENV": "CANARY-env-5f0c"}, module_dirs=str(MODULES_DIR))
         fixtures.give_to(self.box.uid)
         Neighbour(self.box).quiet()  # the first call of a tool loads it
 

@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -60,6 +61,7 @@ def _facts(pid):
         "status": status, "limits": limits, "owner": (proc / "mem").stat().st_uid,
         "fds": {int(f.name): os.readlink(f) for f in (proc / "fd").iterdir()},
         "namespaces": {kind: os.readlink(proc / "ns" / kind) for kind in KINDS.values()},
+        "writable": [m[4] for m in map(str.split, (proc / "mountinfo").read_text().splitlines()) if "ro" not in m[5].split(",")],
         "oom": int((proc / "oom_score_adj").read_text()), "session": os.getsid(pid),
     }
 
@@ -80,6 +82,7 @@ def _faults(call, parent, executor, pid, has_namespaces):
     faults += ["session"] if call["session"] != pid else []
     if not has_namespaces:
         return faults
+    faults += ["writable %s" % place for place in call["writable"] if not re.fullmatch("/scratch/[0-9a-f]{16}", place)]
     faults += [name for name, kind in KINDS.items() if call["namespaces"][kind] == executor["namespaces"][kind]]
     faults += ["callns"] if call["namespaces"]["user"] == parent["namespaces"]["user"] else []
     return faults

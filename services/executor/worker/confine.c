@@ -396,6 +396,10 @@ int confine_worker(struct worker *w, const char **ret_step)
 			return r;
 	}
 	plan_files(w);
+	*ret_step = "place for scratch";
+	r = w->has_scratch ? scratch_open(&w->scratch) : 0;
+	if (r < 0)
+		return r;
 	w->has_call_namespaces = (w->namespaces & LAYER_USERNS) && !leaves_out(w, LAYER_CALLNS);
 	w->zygote = getpid();
 	return 0;

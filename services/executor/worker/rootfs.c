@@ -22,10 +22,9 @@ static int bind_tree(const struct path_row *row)
 
 	if (fd < 0)
 		return -errno;
+	/* Devices too: they take what is written, and nobody changes the times of the host's node. */
 	if (row->kind == PATH_DIR)
 		attr.attr_set |= MOUNT_ATTR_NODEV;
-	if (row->kind == PATH_DEVICE)
-		attr.attr_set &= ~(uint64_t)MOUNT_ATTR_RDONLY;
 	if (syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) <
 	    0) {
 		int e = errno;
@@ -89,17 +88,6 @@ static int place_all(const struct paths *paths, const int *trees)
 	return 0;
 }
 
-/* Where init makes a directory for each slot, when the root is read-only.  Only these directories
- * are ever in it. */
-static int make_scratch_dir(void)
-{
-	if (mkdir("." SCRATCH_DIR, 0700) < 0 ||
-	    mount("slots", "." SCRATCH_DIR, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME,
-		  "size=4k,nr_inodes=1024,mode=711") < 0)
-		return -errno;
-	return 0;
-}
-
 /* The working directory becomes the root; the old root goes.  pivot_root(".", ".") stacks the old
  * root on the new one, so that no directory has to be made for it. */
 static int pivot_here(void)
@@ -139,9 +127,8 @@ int rootfs_enter(const struct paths *paths, const char **ret_what)
 	if (r < 0)
 		return r;
 	*ret_what = "place for scratch";
-	r = make_scratch_dir();
-	if (r < 0)
-		return r;
+	if (mkdir("." SCRATCH_DIR, 0711) < 0)
+		return -errno;
 	*ret_what = "change the root";
 	r = pivot_here();
 	return r < 0 ? r : make_root_read_only();

@@ -7,12 +7,21 @@
 #include <sys/mount.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+enum request_kind {
+	REQUEST_OPEN,   /* make the place where slots are; answered */
+	REQUEST_SIZE,   /* of each slot, in MB; not answered */
+	REQUEST_MOUNT,  /* slot: empty, under a new name; answered */
+	REQUEST_RENAME, /* slot: as it is, under a new name; answered */
+};
 
 /* Both sides are this program: the bytes of the structs travel. */
 struct request {
-	uint32_t slot; /* SCRATCH_SLOTS: size_mb is told */
-	uint32_t size_mb;
+	uint32_t kind;
+	uint32_t value; /* a slot or a size */
 };
 
 struct reply {
@@ -23,49 +32,77 @@ struct reply {
 
 /* ---- init ---- */
 
+#define MOUNT_FLAGS (MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME)
+
 struct init {
+	int place;        /* the directory of the slots, writable; -1: not open yet */
 	char options[64]; /* of mount(2); "": not told yet */
 	char paths[SCRATCH_SLOTS][sizeof(((struct scratch_slot *)0)->path)]; /* "": no slot yet */
 };
 
-static int make_directory(char *path, size_t size)
+/* Everybody else sees the place read-only: it belongs to the calls' own user. */
+static int open_place(struct init *in)
+{
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+
+	if (in->place >= 0)
+		return -EALREADY;
+	if (mount("slots", SCRATCH_DIR, "tmpfs", MOUNT_FLAGS, "size=4k,nr_inodes=1024,mode=711") <
+	    0)
+		return -errno;
+	in->place = (int)syscall(SYS_open_tree, AT_FDCWD, SCRATCH_DIR,
+				 OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (in->place < 0 ||
+	    syscall(SYS_mount_setattr, AT_FDCWD, SCRATCH_DIR, 0, &attr, sizeof(attr)) < 0)
+		return -errno;
+	return 0;
+}
+
+static const char *name_in_place(const char *path)
+{
+	return path + sizeof(SCRATCH_DIR);
+}
+
+static int make_directory(const struct init *in, char *path, size_t size)
 {
 	uint64_t name; /* not to be guessed: who knows it may look at times and change the mode */
 
 	if (getrandom(&name, sizeof(name), 0) != sizeof(name))
 		return -EIO;
 	(void)snprintf(path, size, SCRATCH_DIR "/%016llx", (unsigned long long)name);
-	if (mkdir(path, 0700) == 0)
-		return 0;
-	path[0] = 0;
-	return -errno;
+	return mkdirat(in->place, name_in_place(path), 0700) < 0 ? -errno : 0;
 }
 
-static int mount_anew(const struct init *in, const char *path)
+static int mount_empty(const struct init *in, const char *path)
 {
 	static const struct timespec never[2] = { { 0 } };
 
-	/* EINVAL: not mounted yet */
-	if (umount2(path, MNT_DETACH) < 0 && errno != EINVAL)
-		return -errno;
 	/* Access times would tell the next call what was read. */
-	if (mount("scratch", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME,
-		  in->options) < 0)
+	if (mount("scratch", path, "tmpfs", MOUNT_FLAGS, in->options) < 0)
 		return -errno;
 	/* A file that is made within the clock tick of the mount must change the time as well. */
 	return utimensat(AT_FDCWD, path, never, 0) < 0 ? -errno : 0;
 }
 
-static int renew(struct init *in, struct reply *reply)
+/* No name is used twice: calls tell their callers where they are. */
+static int fill_slot(struct init *in, uint32_t kind, char *path)
 {
-	char *path = in->paths[reply->slot];
-	int r = in->options[0] ? 0 : -EPROTO;
+	char fresh[sizeof(in->paths[0])];
+	int r = in->options[0] ? make_directory(in, fresh, sizeof(fresh)) : -EPROTO;
 
-	if (r == 0 && !path[0])
-		r = make_directory(path, sizeof(in->paths[0]));
-	if (r == 0)
-		r = mount_anew(in, path);
-	(void)snprintf(reply->path, sizeof(reply->path), "%s", path);
+	if (r < 0)
+		return r;
+	if (kind == REQUEST_MOUNT) {
+		if (path[0])
+			(void)umount2(path, MNT_DETACH);
+		r = mount_empty(in, fresh);
+	} else if (syscall(SYS_move_mount, AT_FDCWD, path, AT_FDCWD, fresh, 0) < 0) {
+		r = -errno;
+	}
+	/* Refused if something is mounted there after all. */
+	if (path[0] && unlinkat(in->place, name_in_place(path), AT_REMOVEDIR) < 0 && r == 0)
+		r = -errno;
+	memcpy(path, fresh, sizeof(fresh));
 	return r;
 }
 
@@ -78,9 +115,22 @@ static void set_size(struct init *in, uint32_t size_mb)
 			       size_mb);
 }
 
+static void obey(struct init *in, const struct request *request, struct reply *reply)
+{
+	reply->slot = request->value;
+	if (request->kind == REQUEST_OPEN) {
+		reply->error = open_place(in);
+	} else if (request->value >= SCRATCH_SLOTS || request->kind > REQUEST_RENAME) {
+		reply->error = -EINVAL;
+	} else {
+		reply->error = fill_slot(in, request->kind, in->paths[request->value]);
+		memcpy(reply->path, in->paths[request->value], sizeof(reply->path));
+	}
+}
+
 void scratch_serve(int socket)
 {
-	static struct init in; /* too large for a stack frame */
+	static struct init in = { .place = -1 }; /* too large for a stack frame */
 
 	for (;;) {
 		struct request request;
@@ -91,12 +141,11 @@ void scratch_serve(int socket)
 			continue;
 		if (n != sizeof(request))
 			_exit(0);
-		if (request.slot >= SCRATCH_SLOTS) {
-			set_size(&in, request.size_mb);
+		if (request.kind == REQUEST_SIZE) {
+			set_size(&in, request.value);
 			continue;
 		}
-		reply.slot = request.slot;
-		reply.error = renew(&in, &reply);
+		obey(&in, &request, &reply);
 		if (send(socket, &reply, sizeof(reply), MSG_NOSIGNAL) != sizeof(reply))
 			_exit(0);
 	}
@@ -104,9 +153,9 @@ void scratch_serve(int socket)
 
 /* ---- the zygote ---- */
 
-static int ask(const struct scratch *s, uint32_t slot, uint32_t size_mb)
+static int ask(const struct scratch *s, enum request_kind kind, uint32_t value)
 {
-	const struct request request = { .slot = slot, .size_mb = size_mb };
+	const struct request request = { .kind = kind, .value = value };
 
 	return send(s->init, &request, sizeof(request), MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
@@ -120,12 +169,18 @@ static int ask_for(struct scratch *s, int slot)
 		close(it->ruleset);
 	it->ruleset = -1;
 	it->state = SLOT_ASKED;
-	return ask(s, (uint32_t)slot, 0);
+	return ask(s, REQUEST_MOUNT, (uint32_t)slot);
+}
+
+static int ask_for_name(struct scratch *s, int slot)
+{
+	s->slots[slot].state = SLOT_RENAMED;
+	return ask(s, REQUEST_RENAME, (uint32_t)slot);
 }
 
 int scratch_set_size(const struct scratch *s, uint32_t size_mb)
 {
-	return ask(s, SCRATCH_SLOTS, size_mb);
+	return ask(s, REQUEST_SIZE, size_mb);
 }
 
 void scratch_forget_paths(struct scratch *s)
@@ -139,28 +194,51 @@ static bool look_at(const char *path, struct stat *ret_root, struct statfs *ret_
 	return stat(path, ret_root) == 0 && statfs(path, ret_fill) == 0;
 }
 
+/* Returns 0, or -errno: init's own error too. */
+static int receive(const struct scratch *s, struct reply *ret)
+{
+	ssize_t n;
+
+	do
+		n = recv(s->init, ret, sizeof(*ret), 0);
+	while (n < 0 && errno == EINTR);
+	if (n != sizeof(*ret))
+		return n < 0 ? -errno : -EPROTO;
+	return ret->error;
+}
+
+int scratch_open(const struct scratch *s)
+{
+	struct reply reply;
+	int r = ask(s, REQUEST_OPEN, 0);
+
+	return r < 0 ? r : receive(s, &reply);
+}
+
+/* What was mounted just now. */
+static int note_new(struct scratch_slot *it, const struct landlock *l)
+{
+	if (!look_at(it->path, &it->root, &it->fill))
+		return -errno;
+	if (l->abi > 0)
+		it->ruleset = landlock_make(l, it->path);
+	return l->abi > 0 && it->ruleset < 0 ? it->ruleset : 0;
+}
+
 int scratch_receive(struct scratch *s, const struct landlock *l)
 {
 	struct scratch_slot *it;
 	struct reply reply;
-	ssize_t n;
-	int r;
+	int r = receive(s, &reply);
 
-	do
-		n = recv(s->init, &reply, sizeof(reply), 0);
-	while (n < 0 && errno == EINTR);
-	if (n != sizeof(reply) || reply.slot >= SCRATCH_SLOTS)
-		return n < 0 ? -errno : -EPROTO;
-	if (reply.error < 0)
-		return reply.error;
+	if (r < 0)
+		return r;
+	if (reply.slot >= SCRATCH_SLOTS)
+		return -EPROTO;
 	it = &s->slots[reply.slot];
 	memcpy(it->path, reply.path, sizeof(it->path));
 	explicit_bzero(reply.path, sizeof(reply.path)); /* this stack is the calls' as well */
-	r = look_at(it->path, &it->root, &it->fill) ? 0 : -errno;
-	if (r == 0 && l->abi > 0) {
-		it->ruleset = landlock_make(l, it->path);
-		r = it->ruleset < 0 ? it->ruleset : 0;
-	}
+	r = it->state == SLOT_ASKED ? note_new(it, l) : 0;
 	if (r == 0)
 		it->state = SLOT_FREE;
 	return r;
@@ -179,7 +257,7 @@ int scratch_take(struct scratch *s, const struct landlock *l)
 {
 	int slot = find(s, SLOT_FREE), r = 0;
 
-	if (slot < 0 && find(s, SLOT_ASKED) < 0) {
+	if (slot < 0 && find(s, SLOT_ASKED) < 0 && find(s, SLOT_RENAMED) < 0) {
 		r = s->count < SCRATCH_SLOTS ? ask_for(s, s->count++) : -EAGAIN;
 	}
 	while (r == 0 && (slot = find(s, SLOT_FREE)) < 0)
@@ -211,8 +289,5 @@ static bool is_untouched(const struct scratch_slot *it)
 
 int scratch_give_back(struct scratch *s, int slot)
 {
-	if (!is_untouched(&s->slots[slot]))
-		return ask_for(s, slot);
-	s->slots[slot].state = SLOT_FREE;
-	return 0;
+	return is_untouched(&s->slots[slot]) ? ask_for_name(s, slot) : ask_for(s, slot);
 }

@@ -105,6 +105,20 @@ struct row {
 		}                          \
 	}
 #define WITH_PATH(n) PATH(n, TAKES_PATH)
+#define PATH_IF(n, answer, a)                      \
+	{                                          \
+		(n), ALL, (answer), TAKES_PATH, 1, \
+		{                                  \
+			a                          \
+		}                                  \
+	}
+/* What is emptied must be opened for writing: else Landlock sees it only since Linux 6.2. */
+#define OPEN(n, flags)                                                         \
+	PATH_IF(n, ALLOW, BITS(flags, O_TRUNC, 0)),                            \
+		PATH_IF(n, ALLOW, BITS(flags, O_ACCMODE, O_WRONLY)),           \
+		PATH_IF(n, ALLOW, BITS(flags, O_ACCMODE, O_RDWR)),             \
+		PATH_IF(n, REFUSE, BITS(flags, O_TRUNC | O_ACCMODE, O_TRUNC)), \
+		PATH_IF(n, REFUSE, BITS(flags, O_TRUNC | O_ACCMODE, O_TRUNC | O_ACCMODE))
 #define EQ(arg, v)                                       \
 	{                                                \
 		(arg), SCMP_CMP_EQ, (scmp_datum_t)(v), 0 \
@@ -170,10 +184,10 @@ static const struct row rows[] = {
 	ONLY_NR("fstat", ALLOW),
 	ONLY_NR("ftruncate", ALLOW),
 	ONLY_NR("fallocate", ALLOW),
-	ONLY_NR("fsync", ALLOW),
-	ONLY_NR("fdatasync", ALLOW),
+	/* scratch is memory; of any other file they would have the host's disk work for us */
+	ONLY_NR("fsync", PRETEND),
+	ONLY_NR("fdatasync", PRETEND),
 	ONLY_NR("fadvise64", PRETEND), /* drops pages that all calls share */
-	ONLY_NR("fchmod", ALLOW),
 	ONLY_NR("fchdir", ALLOW),
 	ONLY_NR("getdents64", ALLOW),
 	ONLY_NR("fstatfs", ALLOW),
@@ -181,8 +195,8 @@ static const struct row rows[] = {
 	ONLY_NR("umask", ALLOW),
 
 	/* paths: Landlock and the mount tree say which */
-	WITH_PATH("open"),
-	WITH_PATH("openat"),
+	OPEN("open", 1),
+	OPEN("openat", 2),
 	WITH_PATH("creat"),
 	WITH_PATH("stat"),
 	WITH_PATH("lstat"),
@@ -208,12 +222,13 @@ static const struct row rows[] = {
 	WITH_PATH("symlink"),
 	WITH_PATH("symlinkat"),
 	PATH("chmod", CHANGES_OWN),
+	PATH("fchmod", CHANGES_OWN),
 	PATH("fchmodat", CHANGES_OWN),
 	PATH("utime", CHANGES_OWN),
 	PATH("utimes", CHANGES_OWN),
 	PATH("utimensat", CHANGES_OWN),
 	PATH("futimesat", CHANGES_OWN),
-	WITH_PATH("truncate"),
+	PATH("truncate", CHANGES_OWN), /* Landlock sees it since Linux 6.2 */
 
 	/* waiting */
 	ONLY_NR("epoll_create1", ALLOW),
@@ -243,8 +258,8 @@ static const struct row rows[] = {
 	/* A piece of the main stack that is moved away keeps growing uncounted. */
 	IF("mremap", ALLOW, BELOW(0, STACK_LOW)),
 	IF("mremap", NO_MEMORY, FROM(0, STACK_LOW)),
-	ONLY_NR("msync", ALLOW),
-	ONLY_NR("mincore", ALLOW),
+	ONLY_NR("msync", PRETEND),
+	ONLY_NR("mincore", ABSENT), /* which pages of a file others have read */
 	IF2("mmap", ALLOW, BITS(2, PROT_EXEC, 0), BITS(3, MAP_ANONYMOUS | MAP_GROWSDOWN, 0)),
 	IF2("mmap", ALLOW, BITS(2, PROT_EXEC, 0),
 	    BITS(3, MAP_SHARED_ANON | MAP_GROWSDOWN, MAP_ANONYMOUS)),
@@ -285,9 +300,9 @@ static const struct row rows[] = {
 	IF("futex", ALLOW, BITS(1, FUTEX_WAKE_MASK, FUTEX_PRIVATE(WAKE_BITSET))),
 	ONLY_NR("set_robust_list", ALLOW),
 	ONLY_NR("get_robust_list", REFUSE),
-	ONLY_NR("set_tid_address", ALLOW),
+	ONLY_NR("set_tid_address", REFUSE), /* the end of a thread wakes there, whoever waits */
 	ONLY_NR("rseq", ALLOW),
-	ONLY_NR("membarrier", ALLOW),
+	ONLY_NR("membarrier", ABSENT), /* makes all processors stop for it */
 	ONLY_NR("sched_yield", ALLOW),
 	IF("sched_getaffinity", ALLOW, EQ(0, 0)),
 	IF("sched_getparam", ALLOW, EQ(0, 0)),
@@ -371,7 +386,10 @@ static const struct row rows[] = {
 	IF("sendto", REFUSE, NOT(4, 0)),
 	ONLY_NR("recvfrom", ALLOW),
 	ONLY_NR("recvmsg", ALLOW),
-	ONLY_NR("sendmsg", ALLOW),
+	/* descriptors in messages count for the whole uid of the host, and are counted after they
+	   are judged: calls receive them only */
+	STAGED("sendmsg", ZYGOTE, ALLOW),
+	STAGED("sendmsg", CALL, REFUSE),
 	ONLY_NR("recvmmsg", ABSENT),
 	ONLY_NR("sendmmsg", ABSENT),
 	ONLY_NR("shutdown", ALLOW),

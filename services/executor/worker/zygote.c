@@ -13,6 +13,8 @@
 #include "confine.h"
 #include "python.h"
 
+#define SEND_AGAIN_MS 2
+
 /* A call process, from its fork until it is reaped. */
 struct job {
 	pid_t pid; /* 0: free */
@@ -31,6 +33,20 @@ static struct zygote zygote; /* too large for a stack frame */
 static int report(struct zygote *z, const struct wire_message *m, const int *fds, size_t count)
 {
 	return wire_send(z->w->control, m, fds, count);
+}
+
+/*
+ * While the processes of this uid have too many descriptors under way it is tried again: nobody
+ * could end what was started.  Is that for long, the supervisor takes us for stuck.
+ */
+static int report_started(struct zygote *z, uint64_t number, int pidfd)
+{
+	struct wire_message m = { .kind = WIRE_STARTED, .u.started.number = number };
+	int r;
+
+	while ((r = report(z, &m, &pidfd, 1)) == -ETOOMANYREFS)
+		(void)poll(NULL, 0, SEND_AGAIN_MS);
+	return r;
 }
 
 static int report_ended(struct zygote *z, const struct wire_ended *ended)
@@ -91,7 +107,6 @@ static int start_process(struct zygote *z, struct job *job, const int *fds)
 static int start_job(struct zygote *z, uint64_t number, const int *fds)
 {
 	struct job *job = find_job(z, 0);
-	struct wire_message m = { .kind = WIRE_STARTED, .u.started.number = number };
 	int pidfd, r = job ? start_process(z, job, fds) : -EAGAIN;
 
 	if (r < 0)
@@ -102,7 +117,7 @@ static int start_job(struct zygote *z, uint64_t number, const int *fds)
 	pidfd = (int)syscall(SYS_pidfd_open, job->pid, 0);
 	if (pidfd < 0)
 		return 0; /* nobody can end it: closing its host stream does, or the zygote's end */
-	r = report(z, &m, &pidfd, 1);
+	r = report_started(z, number, pidfd);
 	close(pidfd);
 	return r;
 }

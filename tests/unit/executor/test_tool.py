@@ -1,10 +1,12 @@
 """One tool version, bound and called: arguments, results, errors, imports, many calls in one process."""
 
 import json
+import socket
 import sys
 import types
 import unittest
 from pathlib import Path
+from unittest import mock
 
 from mcpbox_runtime import imports, schema, tool, unusable
 
@@ -321,6 +323,25 @@ class Preparation(unittest.TestCase):
         for fields in ({}, {"input_schema": {"type": "object"}}):
             process = RuntimeProcess(code, **fields)
             self.assertEqual(process.close(), "")
+
+
+class Loop(unittest.TestCase):
+    def test_a_loop_writes_without_sendmsg(self):
+        """Calls may not: it could send descriptors.  asyncio uses it from Python 3.12 on."""
+        code = """
+import asyncio, socket
+async def main():
+    a, b = socket.socketpair()
+    reader, _ = await asyncio.open_connection(sock=b)
+    _, writer = await asyncio.open_connection(sock=a)
+    writer.writelines([b"x" * 400000, b"y" * 400000])
+    writer.write(b"z" * 400000)
+    got = await reader.readexactly(1200000)
+    return [got == b"x" * 400000 + b"y" * 400000 + b"z" * 400000, a.sendmsg([b"m", memoryview(b"n")]), await reader.read(2) == b"mn"]
+"""
+
+        with mock.patch.object(socket.socket, "sendmsg", mock.Mock(side_effect=PermissionError(1, "Operation not permitted"))):
+            self.assertEqual(call(code, modules=["socket"])["structured"], [True, 2, True])
 
 
 class Documentation(unittest.TestCase):

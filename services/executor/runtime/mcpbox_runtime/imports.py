@@ -138,3 +138,23 @@ def load(found, modules):
                 raise
             except BaseException:
                 pass  # a module may do anything, SystemExit included
+
+
+def fit_sockets():
+    """sendmsg() is refused, since it can send descriptors.  Without any it is a write: asyncio uses it from Python 3.12
+    on, and what it has instead loses data in some versions."""
+    socket = sys.modules.get("socket")
+    if socket is None or isinstance(socket.socket.sendmsg, type(fit_sockets)):  # not C's any more
+        return
+    import os
+
+    refused_by_kernel = socket.socket.sendmsg
+
+    def sendmsg(self, buffers, ancdata=(), flags=0, address=None):
+        if ancdata or address is not None:
+            return refused_by_kernel(self, buffers, ancdata, flags, address)
+        if flags or self.gettimeout():
+            return self.send(b"".join(buffers), flags)
+        return os.writev(self.fileno(), list(buffers))
+
+    socket.socket.sendmsg = sendmsg

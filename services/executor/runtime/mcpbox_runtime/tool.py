@@ -81,6 +81,7 @@ class Tool:
         if self.needs_loop:
             import asyncio  # noqa: F401
             import concurrent.futures.thread  # noqa: F401  lazily imported by asyncio.to_thread
+        imports.fit_sockets()
         linecache = sys.modules.get("linecache")
         if linecache:  # for modules that show source lines: traceback, inspect, warnings
             linecache.cache[SOURCE_FILE] = (len(self.source), None, self.lines, SOURCE_FILE)
@@ -144,6 +145,7 @@ class Tool:
     def _open_loop(self):
         import asyncio
 
+        imports.fit_sockets()
         # Never closed: the process ends as soon as its last answer is out.
         self.loop = asyncio.new_event_loop()
 
