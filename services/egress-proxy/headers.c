@@ -28,9 +28,8 @@ static const char *const response_hop[] = {
 	"Keep-Alive",
 	"Upgrade",
 	"Trailer",
-	/* The body that the tool gets is decoded, and its length is in the answer's head. */
+	/* The body that the tool gets is decoded. */
 	"Content-Encoding",
-	"Content-Length",
 	"Proxy-Connection",
 	"Proxy-Authenticate",
 	"Alt-Svc",
@@ -224,6 +223,9 @@ void headers_drop_request_hop(struct headers *h)
 void headers_drop_response_hop(struct headers *h)
 {
 	remove_nominated(h);
+	/* A length stays if it is that of the body that the tool gets, or would get for GET (HEAD). */
+	if (headers_find(h, "Content-Encoding") || headers_find(h, "Transfer-Encoding"))
+		headers_remove(h, "Content-Length");
 	for (size_t i = 0; i < ARRAY_LEN(response_hop); i++)
 		headers_remove(h, response_hop[i]);
 }

@@ -6,10 +6,15 @@
 #define R true  /* required */
 #define O false /* optional */
 
-#define CODE                                                                                     \
-	"Python with a top-level main (def or async def). Its parameters are the tool's "        \
-	"arguments; what it returns is the result. http (as httpx: await http.get(url)), json, " \
-	"datetime and arguments are at hand without import"
+#define CODE                                                                                       \
+	"Python with a top-level main (def or async def). Its parameters are the tool's "          \
+	"arguments: annotate them (int, list[str], Literal, a dataclass ...). What it returns is " \
+	"the result: any JSON value, a dataclass, or content made with mcp.text, mcp.image, "      \
+	"mcp.audio, mcp.resource, mcp.link; raise mcp.ToolError(text) for an error that the "      \
+	"caller should read; await mcp.progress(value, total, message) and mcp.log(level, data) "  \
+	"reach the caller at once. At hand without import: http (as httpx: "                       \
+	"r = await http.get(url)), mcp, secrets (a mapping), json, datetime, arguments. "          \
+	"Other imports: see mcpbox_get_server_modules"
 
 /* clang-format off */
 #define P_SERVER \

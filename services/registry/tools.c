@@ -257,6 +257,8 @@ int tool_create(struct work *w, const void *message, struct err *err)
 		"administrator "
 		"has approved it and server '%s' runs.",
 		tool.name, tool.published_name, server->name);
+	if (in->input_schema_json.len == 0)
+		INSPECT_FILL_WARNINGS(reply, w->inspected);
 	work_answer(w, &reply.base);
 	return 0;
 }
@@ -465,6 +467,8 @@ int tool_update(struct work *w, const void *message, struct err *err)
 	reply.name = tool->name;
 	reply.message = work_say(w, "Tool '%s' is at version %u. %s", tool->name,
 				 tool->current_version, what_follows(tool, &changes, switched));
+	if (w->inspected && in->input_schema_json.len == 0)
+		INSPECT_FILL_WARNINGS(reply, w->inspected);
 	work_answer(w, &reply.base);
 	return 0;
 }
@@ -557,6 +561,7 @@ int tool_validate(struct work *w, const void *message, struct err *err)
 	reply.n_parameters = seen->n_parameters;
 	reply.input_schema_json = seen->input_schema_json;
 	reply.output_schema_json = seen->output_schema_json;
+	INSPECT_FILL_WARNINGS(reply, seen);
 	work_audit(w, "tool.validated", "code", "",
 		   seen->valid && seen->has_main ? "ok" : "invalid",
 		   json_pack("{s:b, s:b}", "valid", (int)seen->valid, "has_main",

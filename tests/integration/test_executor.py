@@ -372,6 +372,9 @@ def test_inspects_without_running(world):
     assert reply["description"] == "Weather."
     broken = world.registry.tell(inspect={"addr": world.at["work_addr"], "code": "def main(:\n"})["reply"]
     assert not broken["valid"] and broken["error_line"] == 1
+    doubtful = world.registry.tell(inspect={"addr": world.at["work_addr"], "code": "def main(p: Odd, q: int = []): pass"})["reply"]
+    assert doubtful["warnings"] == ["p (line 1): 'Odd' is not defined, so every call fails",
+                                    "q (line 1): its default does not fit its type: [] is not of type integer"]
 
 
 def test_a_gateway_may_not_inspect(world):

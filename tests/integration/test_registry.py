@@ -100,6 +100,17 @@ def test_tells_the_whole_life_of_a_tool_in_order(staffed):
     assert heard == events[-len(heard):] and len(heard) >= 9
 
 
+def test_says_what_of_a_signature_will_hardly_be_meant(staffed):
+    r, odd, told = staffed, "def main(p: Odd): pass\n", ["p: the type Odd is not known"]
+    assert (r.llm("VALIDATE_CODE", code=odd)["warnings"], r.llm("VALIDATE_CODE", code=CODE)["warnings"]) == (told, [])
+    server_id = r.llm("CREATE_SERVER", name="doubts")["id"]
+    made = r.llm("CREATE_TOOL", server_id=server_id, name="one", python_code=odd)
+    given = r.llm("CREATE_TOOL", server_id=server_id, name="two", python_code=odd, input_schema={"type": "object"})
+    assert (made["warnings"], given["warnings"]) == (told, [])
+    assert r.llm("UPDATE_TOOL", tool_id=given["id"], python_code=odd + "\n")["warnings"] == told
+    assert r.llm("UPDATE_TOOL", tool_id=given["id"], title="x")["warnings"] == []
+
+
 def test_keeps_everything_over_a_kill(staffed):
     r = staffed
     make_live(r)

@@ -110,7 +110,7 @@ def test_a_call_makes_no_huge_pages_at_once(box):
     answer = box.run("""
 import mmap
 def main():
-    area = mmap.mmap(-1, 4 << 20)
+    area = mmap.mmap(-1, 4 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     def ask(advice):
         try:
             return area.madvise(advice)

@@ -73,6 +73,7 @@ static int inspect(struct bus_request *rq, struct err *err)
 	const PB(InspectRequest) *in = (const PB(InspectRequest) *)rq->in;
 	PB(InspectReply) reply = MCPBOX__V1__INSPECT_REPLY__INIT;
 	bool broken = memmem(in->python_code.data, in->python_code.len, "def (", 5) != NULL;
+	ProtobufCBinaryData odd = pb_text("p: the type Odd is not known");
 
 	(void)err;
 	reply.valid = !broken;
@@ -85,6 +86,10 @@ static int inspect(struct bus_request *rq, struct err *err)
 	if (reply.has_main) {
 		reply.input_schema_json = pb_text("{\"type\":\"object\",\"properties\":{}}");
 		reply.description = pb_text("What it does.");
+	}
+	if (memmem(in->python_code.data, in->python_code.len, "p: Odd", 6)) {
+		reply.warnings = &odd;
+		reply.n_warnings = 1;
 	}
 	bus_answer(rq, &reply.base);
 	return 0;

@@ -79,6 +79,25 @@ static void drops_what_belongs_to_one_hop_and_what_connection_nominates(void **s
 	headers_done(&h);
 }
 
+static void keeps_a_length_that_is_true_of_the_decoded_body(void **state)
+{
+	static const struct {
+		const char *also;
+		bool is_kept;
+	} rows[] = { { "ETag", true }, { "content-encoding", false }, { "Transfer-Encoding", false } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct headers h = HEADERS_INIT(HEADERS_REQUEST_COUNT);
+
+		assert_int_equal(headers_add(&h, "Content-Length", "5", NULL), 0);
+		assert_int_equal(headers_add(&h, rows[i].also, "x", NULL), 0);
+		headers_drop_response_hop(&h);
+		assert_int_equal(headers_find(&h, "content-length") != NULL, rows[i].is_kept);
+		headers_done(&h);
+	}
+}
+
 static int add_line(struct headers *h, const char *line)
 {
 	return headers_add_line(h, line, strlen(line));
@@ -107,6 +126,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(refuses_what_could_split_a_message),
+		cmocka_unit_test(keeps_a_length_that_is_true_of_the_decoded_body),
 		cmocka_unit_test(carries_latin1_both_ways),
 		cmocka_unit_test(holds_64_fields_and_32_kib),
 		cmocka_unit_test(drops_what_belongs_to_one_hop_and_what_connection_nominates),

@@ -196,6 +196,43 @@ return [[r.json()["url"][-1] for r in rs], n]
 """, "import asyncio")
         self.assertEqual(found, [["0", "1", "2", "3"], 9])
 
+    def test_more_requests_at_once_than_there_are_streams_wait_their_turn(self):
+        before = self.egress.connections
+        found = self.run_main("""
+rs = await asyncio.gather(*[http.get(A + "/meet/16/%d" % i) for i in range(64)])
+return sorted(int(r.json()["url"].rpartition("/")[2]) for r in rs)
+""", "import asyncio")
+        self.assertEqual(found, list(range(64)))
+        self.assertEqual(self.egress.connections - before, 16)
+
+    def test_a_request_that_is_cancelled_gives_its_turn_to_the_next(self):
+        found = self.run_main("""
+first = [asyncio.ensure_future(http.get(A + "/meet/17/%d" % i)) for i in range(16)]
+waiting = asyncio.ensure_future(http.get(A + "/x"))
+last = asyncio.ensure_future(http.get(A + "/y"))
+await asyncio.sleep(0)
+waiting.cancel()
+first[0].cancel()
+r = await last
+for task in first: task.cancel()
+gone = await asyncio.gather(waiting, *first, return_exceptions=True)
+return [str(r.url), all(isinstance(g, asyncio.CancelledError) for g in gone), (await http.get(A + "/z")).status_code]
+""", "import asyncio")
+        self.assertEqual(found, [A + "/y", True, 200])
+
+    def test_a_host_header_of_ones_own_is_refused(self):
+        found = self.run_main("""
+try:
+    await http.get(A, headers={"Host": "b.example.com"})
+except http.RequestError as e:
+    return str(e)
+""")
+        self.assertIn("that of the URL", found)
+        self.assertEqual(self.egress.asked, [])
+
+    def test_the_way_to_a_client_is_shown(self):
+        self.assertIn("it is a client already", self.run_main("try: http.AsyncClient()\nexcept AttributeError as e: return str(e)"))
+
     def test_unknown_names_are_attribute_errors(self):
         self.assertEqual(self.run_main("return [hasattr(http, 'nothing'), hasattr(http, 'get'), 'get' in dir(http)]"), [False, True, True])
 

@@ -196,6 +196,53 @@ class Signatures(unittest.TestCase):
         self.assertEqual(checker.problem({"n": {"value": 1, "children": [{"value": "x"}]}})[0], "n.children[0].value")
 
 
+class Warnings(unittest.TestCase):
+    HEAD = ("from __future__ import annotations\nimport enum, datetime as dt\nfrom datetime import date, timedelta\nfrom decimal import Decimal\n"
+            "from typing import Optional, Literal\nfrom uuid import UUID\nfrom pydantic import BaseModel\n"
+            "class Model(BaseModel): a: int\nclass Flags(enum.Flag): A = 1\nclass Kind(enum.Enum): A = 'a'\n")
+
+    def derive(self, parameters):
+        return schema.derive(self.HEAD + "def main(%s): pass\n" % parameters)
+
+    def test_types_that_are_not_known_are_named(self):
+        for annotation, named in (("timedelta", "timedelta"), ("complex", "complex"), ("Flags", "Flags"), ("Model", "Model"),
+                                  ("list[timedelta]", "timedelta"), ("timedelta | None", "timedelta"), ("1 + 1", "1 + 1")):
+            found = self.derive("ok: int, p: %s" % annotation)
+            self.assertEqual(len(found["warnings"]), 1, annotation)
+            self.assertIn("p (line 11): the type %s is not known here" % named, found["warnings"][0])
+            self.assertTrue(found["input_schema"])
+
+    def test_a_name_that_nothing_makes_is_named(self):
+        self.assertEqual(self.derive("p: Foo | int, q: List[int]")["warnings"],
+                         ["p (line 11): 'Foo' is not defined, so every call fails", "q (line 11): 'List' is not defined, so every call fails"])
+        self.assertEqual(schema.derive("from typing import *\ndef main(p: List[int]): pass")["warnings"], [])
+
+    def test_a_default_that_does_not_fit_is_named(self):
+        for parameter, text in (("p: int = []", "[] is not of type integer"), ("p: Literal['a'] = 'b'", '"b" is not one of "a"'),
+                                ("p: list[int] = [1, 'x']", '"x" is not of type integer')):
+            self.assertEqual(self.derive(parameter)["warnings"], ["p (line 11): its default does not fit its type: " + text])
+
+    def test_what_is_well_known_gives_none(self):
+        good = ("a: int = None, b: Optional[date] = None, c: Kind = Kind.A, d: float = 3, e: list[Kind] = [], f: dt.datetime = dt.datetime(2026, 1, 2), "
+                "g=None, h={}, i: set[int] = {2, 1}, j: object = 1, k: dict = {}, m: bytes = b'', n: datetime.date = None")
+        self.assertEqual(self.derive(good)["warnings"], [])
+
+    def test_defaults_are_shown_as_a_client_would_write_them(self):
+        found = self.derive("a: date = date(2026, 1, 2), b: Decimal = Decimal('1.50'), c: bytes = b'hi', d: set[int] = {2, 1}, "
+                            "e: dt.datetime = dt.datetime(2026, 1, 2, 3), f: UUID = UUID(int_text), g: frozenset[int] = frozenset()")
+        shown = {name: p.get("default") for name, p in found["input_schema"]["properties"].items()}
+        self.assertEqual(shown, {"a": "2026-01-02", "b": "1.50", "c": "aGk=", "d": [1, 2], "e": "2026-01-02T03:00:00", "f": None, "g": []})
+
+    def test_none_as_a_default_may_be_given(self):
+        found = self.derive("p=None")["input_schema"]
+        self.assertIsNone(validate.Checker(found).problem({"p": None}))
+        self.assertIsNotNone(validate.Checker(found).problem({"p": 1}))
+
+    def test_there_are_not_too_many(self):
+        found = self.derive(", ".join("p%d: timedelta" % n for n in range(100)))
+        self.assertEqual(len(found["warnings"]), schema.WARNINGS_MAX)
+
+
 class Returns(unittest.TestCase):
     def test_concrete_types_give_an_output_schema(self):
         self.assertEqual(derive("", " -> Point")["output_schema"], POINT)
@@ -220,6 +267,12 @@ class Docstrings(unittest.TestCase):
         for style, text in self.STYLES.items():
             with self.subTest(style):
                 self.assertEqual(docstring.parse(text), ("Find it.\n\nMore.", {"city": "where to look", "days": "how many"}))
+
+    def test_a_parameter_s_line_stands_above_the_docstring_of_its_class(self):
+        head = HEAD + '@dataclass\nclass Told:\n    """A thing."""\n    x: int\n'
+        found = schema.derive(head + 'def main(a: Told, b: Told, c: Annotated[Told, "this"]):\n    """D.\n\n    Args:\n        a: the first\n        c: x\n    """\n')
+        described = [p["description"] for p in found["input_schema"]["properties"].values()]
+        self.assertEqual(described, ["the first", "A thing.", "this"])
 
     def test_annotated_text_stands_above_the_docstring(self):
         found = schema.derive(HEAD + 'def main(a: Annotated[int, "from here"], b, c):\n    """D.\n\n    Args:\n        a: x\n        b: y\n    """\n')

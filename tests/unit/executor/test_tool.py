@@ -92,6 +92,18 @@ class Arguments(unittest.TestCase):
             with self.subTest(annotation):
                 self.assertIn("ArgumentError: " + text, main_gets(annotation, value))
 
+    def test_all_that_is_wrong_is_named_at_once(self):
+        code = HEAD + "def main(a: int, b: list[int], c: decimal.Decimal, d: datetime.date): pass\n"
+        for values, text in (
+                ({"b": 5, "x": 1}, 'a: is required; c: is required; d: is required; b: 5 is not of type array; x: unknown name'),
+                ({"a": 1, "b": [], "c": "x", "d": "y"}, "c: 'x' is not a number (Decimal); d: Invalid isoformat string: 'y' (date)")):
+            answer = call(code, values)
+            self.assertEqual((answer["text"], answer["detail_text"]), ("ArgumentError: " + text, ""))
+        self.assertEqual(call("def main(a, b): pass", {"c": 1, "d": 2}, input_schema=None)["text"],
+                         "ArgumentError: a: is required; b: is required; c: unknown argument; d: unknown argument")
+        many = call("def main(a): pass", {str(n): 1 for n in range(20)})
+        self.assertTrue(many["text"].endswith("; and 13 more"), many)
+
     SIGNATURES = (
         ("a, b=2", {"a": 1}, "[a, b]", [1, 2]), ("a, /, b, *, c=3", {"a": 1, "b": 2}, "[a, b, c]", [1, 2, 3]),
         ("a, /, b=2", {"a": 1, "b": 5}, "[a, b]", [1, 5]), ("a, **rest", {"a": 1, "z": 2}, "[a, rest]", [1, {"z": 2}]),
@@ -173,6 +185,31 @@ class Results(unittest.TestCase):
                      "mcp.resource('a:b', 'x/y', text='a', blob=b'b')", "mcp.link('', 'n')", "{'a': mcp.text('x')}", "[mcp.text('x'), 1]"):
             with self.subTest(code):
                 self.assertFalse(call("def main(): return " + code)["ok"])
+
+    def test_a_value_without_a_json_form_is_told_with_its_place_and_what_to_return(self):
+        head = HEAD + ("import collections, fractions, math\nclass Own: pass\n@dataclass\nclass Box:\n  inside: object\n")
+        rows = (
+            ("{'a': [1, math.inf]}", "a[1]: the result holds a 'float' that JSON does not know", "None"),
+            ("[{'b': range(3)}]", "[0].b: a result of type 'range'", "list(...)"), ("{}.keys()", "a result of type 'dict_keys'", "list(...)"),
+            ("[map(str, [])]", "[0]: a result of type 'map'", "list(...)"), ("collections.deque()", "'deque'", "list(...)"),
+            ("Box({'k': Own()})", "inside.k: a result of type 'Own'", "a dataclass or str(...)"),
+            ("[datetime.timedelta(1)]", "[0]: ", "total_seconds"), ("fractions.Fraction(1, 2)", "'Fraction'", "float(...)"),
+            ("1j", "'complex'", "[z.real, z.imag]"), ("memoryview(b'')", "'memoryview'", "base64"), ("[main]", "[0]: ", "call it"),
+            ("{'a': {(1, 2): 3}}", "a: a key of type 'tuple' has no JSON form", "use text"),
+        )
+        for value, place, advice in rows:
+            with self.subTest(value):
+                answer = call(head + "def main(): return %s\n" % value)
+                self.assertEqual(answer["detail_text"], "")
+                self.assertTrue(answer["text"].startswith("ResultError: "), answer)
+                self.assertIn(place, answer["text"])
+                self.assertIn(advice, answer["text"])
+
+    def test_builders_say_what_they_take(self):
+        for code, text in (("mcp.image(123, 'image/png')", "data must be bytes or base64 text, not int"),
+                           ("mcp.image('?', 'image/png')", "this text is not base64"),
+                           ("mcp.progress('a')", "value must be a number, not 'a'"), ("mcp.progress(1, True)", "total must be a number")):
+            self.assertIn(text, call("def main(): return " + code)["text"])
 
     HINTS = (("{1}", "list(...)"), ("b'x'", "mcp.image"), ("(i for i in [])", "list(...)"), ("[late]", "not awaited"))
 

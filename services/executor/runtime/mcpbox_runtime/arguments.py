@@ -47,10 +47,10 @@ class Binder:
         if "http" in self.names and "http" not in values:
             values = {**values, "http": self.space["http"]}
         given = values.keys()
-        if not self.required <= given:
-            raise errors.Refused("ArgumentError", "%s: is required" % sorted(self.required - given)[0])
-        if not given <= self.names:
-            raise errors.Refused("ArgumentError", "%s: unknown argument" % sorted(given - self.names)[0])
+        if not self.required <= given or not given <= self.names:
+            raise errors.Refused("ArgumentError", "; ".join(
+                ["%s: is required" % name for name in sorted(self.required - given)]
+                + ["%s: unknown argument" % name for name in sorted(given - self.names)]))
         return self.main(**_with_numbers(values, self.numbers))
 
     def _call_typed(self, values):

@@ -10,7 +10,7 @@ import types
 
 from . import errors
 
-_CAUGHT = (ValueError, TypeError, KeyError, ArithmeticError)
+_CAUGHT = (ValueError, TypeError, KeyError)
 
 
 class Unfit(Exception):
@@ -141,6 +141,8 @@ def convert(hint, value, path=""):
         if origin is not None:
             return _convert_generic(origin, inner, value, path)
         return _convert_class(hint, value, path) if isinstance(hint, type) else value
+    except ArithmeticError:
+        raise Unfit(path, "%r is not a number (%s)" % (value, getattr(hint, "__name__", hint))) from None
     except _CAUGHT as e:
         raise Unfit(path, "%s (%s)" % (str(e) or type(e).__name__, getattr(hint, "__name__", hint))) from None
 
@@ -244,13 +246,19 @@ class Signature:
 
     def bind(self, values):
         """(positional, named) for main."""
-        left, positional, named = dict(values), [], {}
+        left, positional, named, wrong = dict(values), [], {}, []
         for parameter in self.parameters:
-            given, value = self._value_for(parameter, left)
+            try:
+                given, value = self._value_for(parameter, left)
+            except errors.Refused as e:
+                wrong.append(str(e))
+                continue
             if parameter.is_positional:
                 positional.append(value)
             elif given:
                 named[parameter.name] = value
-        if left and not self.takes_any:
-            raise errors.Refused("ArgumentError", "%s: unknown argument" % sorted(left)[0])
+        if not self.takes_any:
+            wrong += ["%s: unknown argument" % name for name in sorted(left)]
+        if wrong:
+            raise errors.Refused("ArgumentError", "; ".join(wrong))
         return positional, {**named, **left}

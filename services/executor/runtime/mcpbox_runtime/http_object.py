@@ -11,11 +11,12 @@ import struct
 from . import refused
 
 HEAD_MAX = 64 * 1024
+STREAMS_MAX = 16  # as the registry grants them (max_connections); what would be more waits
 
 _dumps = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 _loads = json.loads
 _client = None
-_idle = []  # streams that wait for their next request
+_streams = None
 
 # Names of httpx that tools reach as attributes of `http`.
 EXPORTS = frozenset((
@@ -95,14 +96,91 @@ class _Stream:
         return bytes(data)
 
 
+class _Streams:
+    """The call's streams: those that wait for their next request, and the requests that wait for one."""
+
+    def __init__(self):
+        import threading
+
+        self.lock = threading.Lock()  # a tool may have an event loop in each of its threads
+        self.idle, self.waiting, self.count = [], [], 0
+
+    async def take(self):
+        from . import host
+
+        while True:
+            loop = _running_loop()
+            with self.lock:
+                if self.idle:
+                    return self.idle.pop()
+                is_free = self.count < STREAMS_MAX or loop is None
+                if is_free:
+                    self.count += 1
+                else:
+                    turn = loop.create_future()
+                    self.waiting.append((loop, turn))
+            if is_free:
+                break
+            try:
+                await turn
+            except BaseException:
+                self._leave(turn)
+                raise
+        try:
+            return host.open_stream()
+        except BaseException:
+            self.end(None)
+            raise
+
+    def _leave(self, turn):
+        """A request that waited is cancelled; a turn that it was given is the next one's."""
+        with self.lock:
+            still = [entry for entry in self.waiting if entry[1] is not turn]
+            was_called = len(still) == len(self.waiting)
+            self.waiting = still
+        if was_called:
+            self._call_next()
+
+    def _call_next(self):
+        with self.lock:
+            waiting = self.waiting.pop(0) if self.waiting else None
+        if waiting:
+            loop, turn = waiting
+            try:
+                loop.call_soon_threadsafe(lambda: turn.done() or turn.set_result(None))
+            except RuntimeError:
+                self._call_next()  # that loop is closed
+
+    def give_back(self, sock):
+        with self.lock:
+            self.idle.append(sock)
+        self._call_next()
+
+    def end(self, sock):
+        if sock is not None:
+            sock.close()
+        with self.lock:
+            self.count -= 1
+        self._call_next()
+
+    def close(self):
+        with self.lock:
+            idle, self.idle = self.idle, []
+        for sock in idle:
+            self.end(sock)
+
+
+def _call_streams():
+    global _streams
+    if _streams is None:
+        _streams = _Streams()
+    return _streams
+
+
 async def _exchange(head, body):
     """One request on a stream of its own or an idle one -> (answer head, body)."""
-    from . import host
-
-    try:
-        sock = _idle.pop()
-    except IndexError:
-        sock = host.open_stream()
+    streams = _call_streams()
+    sock = await streams.take()
     try:
         stream = _Stream(sock, _running_loop())
         data = _dumps(head).encode()
@@ -118,9 +196,9 @@ async def _exchange(head, body):
         answer = _loads(await stream.receive(size))
         content = await stream.receive(answer.get("body_len", 0))
     except BaseException:
-        sock.close()  # in the middle of a frame: of no use to the next request
+        streams.end(sock)  # in the middle of a frame: of no use to the next request
         raise
-    _idle.append(sock)
+    streams.give_back(sock)
     return answer, content
 
 
@@ -152,6 +230,8 @@ async def _handle(request):
     from . import host
 
     body = await request.aread()
+    if request.headers["host"].encode("latin-1") != request.url.netloc:
+        raise httpx.LocalProtocolError("the header Host cannot be set: it is that of the URL", request=request)
     # libcurl asks for the codings that it can undo; framing is the proxy's business.
     skipped = ("accept-encoding", "content-length", "transfer-encoding", "connection", "host")
     headers = [
@@ -214,7 +294,11 @@ class Http:
             import httpx
 
             return getattr(httpx, name)
-        return getattr(client(), name)
+        try:
+            return getattr(client(), name)
+        except AttributeError:
+            hint = ": it is a client already, so `await http.get(url)`" if name in ("AsyncClient", "Client") else ""
+            raise AttributeError("http has no attribute '%s'%s" % (name, hint), name=name, obj=self) from None
 
     def __setattr__(self, name, value):
         setattr(client(), name, value)
@@ -275,7 +359,8 @@ def is_prepared():
 
 def renew():
     """A further call in the same process: no cookies, settings and streams of the one before."""
-    global _client
+    global _client, _streams
     _client = None
-    while _idle:
-        _idle.pop().close()
+    if _streams is not None:
+        _streams.close()
+        _streams = None

@@ -9,8 +9,8 @@ from . import refused, unusable
 
 DEFAULT_MODULES = tuple(
     "json base64 binascii html csv xml.etree.ElementTree re string textwrap difflib datetime time calendar "
-    "zoneinfo math decimal fractions random statistics collections itertools functools operator hashlib hmac "
-    "secrets urllib.parse dataclasses typing enum copy asyncio uuid contextlib".split()
+    "zoneinfo math cmath decimal fractions random statistics collections collections.abc itertools functools operator "
+    "hashlib hmac secrets urllib.parse dataclasses typing enum copy asyncio uuid contextlib io bisect heapq types abc __future__".split()
 )
 _COROUTINES = 0x80 | 0x200  # CO_COROUTINE, CO_ASYNC_GENERATOR
 _FUTURE_ANNOTATIONS = 0x1000000

@@ -37,9 +37,21 @@ def _base64(data):
     import base64
 
     if isinstance(data, str):
-        base64.b64decode(data, validate=True)
+        try:
+            base64.b64decode(data, validate=True)
+        except ValueError:
+            raise ValueError("data must be bytes or base64 text, and this text is not base64") from None
         return data
-    return base64.b64encode(bytes(data)).decode()
+    try:
+        return base64.b64encode(memoryview(data)).decode()
+    except TypeError:
+        raise TypeError("data must be bytes or base64 text, not %s" % type(data).__name__) from None
+
+
+def _number(value, what):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value - value != 0:
+        raise TypeError("%s must be a number, not %r" % (what, value))
+    return value
 
 
 def _word(value, what):
@@ -83,9 +95,9 @@ class Mcp:
 
     @staticmethod
     def progress(value, total=None, message=None):
-        event = {"progress": value + 0}
+        event = {"progress": _number(value, "value")}
         if total is not None:
-            event["total"] = total + 0
+            event["total"] = _number(total, "total")
         if message is not None:
             event["message"] = str(message)
         return _send("progress", event)

@@ -30,22 +30,32 @@ _TEXTS = {
     ("decimal", "Decimal"): str,
     ("uuid", "UUID"): str,
 }
-_HINTS = {
-    "set": "return sorted(...) or list(...) of it",
-    "frozenset": "return sorted(...) or list(...) of it",
-    "generator": "return list(...) of it",
-    "bytes": "return text, base64, or mcp.image, mcp.audio, mcp.resource of it",
-    "bytearray": "return text, base64, or mcp.image, mcp.audio, mcp.resource of it",
-    "coroutine": "it was not awaited; in `async def main` write `await ...`",
-    "async_generator": "return a list: [item async for item in ...]",
-    "Response": "return r.json() or r.text of it",
+_HINT_ROWS = {
+    "return sorted(...) or list(...) of it": "set frozenset",
+    "return list(...) of it":
+        "generator range map filter zip enumerate reversed dict_keys dict_values dict_items deque array islice chain",
+    "return dict(...) of it": "mappingproxy UserDict",
+    "return text, base64, or mcp.image, mcp.audio, mcp.resource of it": "bytes bytearray memoryview",
+    "it was not awaited; in `async def main` write `await ...`": "coroutine Task Future",
+    "return a list: [item async for item in ...]": "async_generator",
+    "return r.json() or r.text of it": "Response",
+    "return .total_seconds() or str(...) of it": "timedelta",
+    "return float(...) or str(...) of it": "Fraction",
+    "return [z.real, z.imag] or str(...) of it": "complex",
+    "return .tolist() of it": "ndarray",
+    "return .to_dict('records') of it": "DataFrame",
+    "return .to_dict() of it": "Series",
+    "return .item() of it": "int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 bool_",
+    "call it: write (...) behind its name": "function method builtin_function_or_method",
 }
+_HINTS = {name: hint for hint, names in _HINT_ROWS.items() for name in names.split()}
+_OTHER_HINT = "return a dict, a dataclass or str(...) of it"
+_NOT_A_NUMBER = "the result holds a 'float' that JSON does not know (NaN or infinity); return None or text in its place"
 
 
 def _refuse_type(value):
     name = type(value).__name__
-    hint = "; " + _HINTS[name] if name in _HINTS else ""
-    raise ResultError("a result of type '%s' has no JSON form%s" % (name, hint))
+    raise ResultError("a result of type '%s' has no JSON form; %s" % (name, _HINTS.get(name, _OTHER_HINT)))
 
 
 def _plain(value):
@@ -81,22 +91,63 @@ def _check_depth(text):
             raise ResultError("the result is nested deeper than %d levels" % DEPTH_MAX)
 
 
+def _wrong(value):
+    """What is wrong with this value itself; None when it is what it holds, or nothing."""
+    if isinstance(value, float):
+        return None if value - value == 0 else _NOT_A_NUMBER
+    if isinstance(value, dict):
+        bad = next((k for k in value if not (k is None or isinstance(k, (str, int, float)))), None)
+        return bad and "a key of type '%s' has no JSON form; use text" % type(bad).__name__
+    if value is None or isinstance(value, (str, int, list, tuple)):
+        return None
+    try:
+        _plain(value)
+    except ResultError as e:
+        return str(e)
+    return None
+
+
+def _inside(value):
+    """(step of the path, value) of what it holds."""
+    if not (value is None or isinstance(value, (str, int, float, list, tuple, dict))):
+        value = _plain(value)
+    if isinstance(value, dict):
+        return [(".%s" % k, v) for k, v in value.items()]
+    return [("[%d]" % i, v) for i, v in enumerate(value)] if isinstance(value, (list, tuple)) else []
+
+
+def _find(value, path="", depth=0):
+    """(path, what is wrong there) of the first that has no JSON form."""
+    wrong = _wrong(value)
+    if wrong or depth > DEPTH_MAX:
+        return (path, wrong) if wrong else None
+    return next(filter(None, (_find(inner, path + step, depth + 1) for step, inner in _inside(value))), None)
+
+
+def _explain(value, fallback):
+    """Behind a failure: where it is, as far as that can be found out."""
+    try:
+        path, wrong = _find(value)
+    except Exception:  # nothing was found, or the tool's own class fails
+        return fallback
+    path = path.removeprefix(".")
+    return "%s: %s" % (path[:200], wrong) if path else wrong
+
+
 def to_json(value):
     """Compact JSON text, key order kept."""
     try:
         text = _encode(value)
-    except ResultError:
-        raise
+    except ResultError as e:
+        raise ResultError(_explain(value, str(e))) from None
     except RecursionError:
         raise ResultError("the result is nested too deep") from None
     except ValueError as e:
         if "Circular" in str(e):
             raise ResultError("the result contains itself (type '%s')" % type(value).__name__) from None
-        if "Out of range float" in str(e):
-            raise ResultError("the result holds a 'float' that JSON does not know (NaN or infinity)") from None
-        raise ResultError(str(e)) from None
+        raise ResultError(_explain(value, str(e))) from None
     except TypeError as e:
-        raise ResultError(str(e)) from None
+        raise ResultError(_explain(value, str(e))) from None
     _check_depth(text)
     return text
 

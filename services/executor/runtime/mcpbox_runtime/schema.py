@@ -1,11 +1,14 @@
 """Input and output schema of a tool's main, read from its source.  Nothing of the source is run."""
 
 import ast
+import builtins
 
-from . import docstring
+from . import docstring, validate
 
 SKIPPED = ("self", "cls", "http")
 DEPTH_MAX = 20
+WARNINGS_MAX = 20
+_GLOBALS = frozenset(("arguments", "datetime", "http", "json", "mcp", "secrets"))  # of every tool (tool.py)
 
 _SCALARS = {
     "str": {"type": "string"}, "int": {"type": "integer"}, "float": {"type": "number"}, "bool": {"type": "boolean"},
@@ -53,7 +56,37 @@ def _literal(node):
         value = ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return False, None
+    value = _as_json(value)
     return _is_json(value), value
+
+
+def _as_json(value):
+    """As a client would write it; what has no such form stays."""
+    if isinstance(value, (bytes, bytearray)):
+        import base64
+
+        return base64.b64encode(value).decode()
+    if isinstance(value, (set, frozenset)):
+        try:
+            return sorted(value)
+        except TypeError:
+            return list(value)
+    return value
+
+
+def _made(name, arguments):
+    """The JSON form of what a call of a well-known class gives; raises what that raises."""
+    import datetime
+    import decimal
+    import uuid
+
+    makers = {
+        "date": lambda *a: datetime.date(*a).isoformat(), "time": lambda *a: datetime.time(*a).isoformat(),
+        "datetime": lambda *a: datetime.datetime(*a).isoformat(), "Decimal": lambda *a: str(decimal.Decimal(*a)),
+        "UUID": lambda *a: str(uuid.UUID(*a)), "set": lambda *a: _as_json(set(*a)), "frozenset": lambda *a: _as_json(set(*a)),
+        "list": lambda *a: list(*a), "dict": lambda *a: dict(*a),
+    }
+    return makers[name](*arguments)
 
 
 def _is_json(value):
@@ -72,11 +105,29 @@ def _enum_schema(values):
     return schema
 
 
+def _names_in(tree):
+    """All names that the source makes, wherever; None where it imports everything of a module."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        elif isinstance(node, ast.alias):
+            if node.name == "*":
+                return None
+            found.add(node.asname or node.name.partition(".")[0])
+        else:
+            found.update(p.name for p in getattr(node, "type_params", ()))  # Python 3.12
+    return found
+
+
 class _Module:
     """The names of the source that annotations may mean."""
 
     def __init__(self, tree):
         self.classes, self.aliases, self.imported = {}, {}, {}
+        self.defined = _names_in(tree)
         for node in tree.body:
             if isinstance(node, ast.ClassDef):
                 self.classes[node.name] = node
@@ -91,6 +142,13 @@ class _Module:
     def name_of(self, node):
         name = _last_name(node)
         return self.imported.get(name, name) if isinstance(node, ast.Name) else name
+
+    def undefined_in(self, annotation):
+        """Names in it that nothing makes."""
+        if annotation is None or self.defined is None:
+            return []
+        names = (node.id for node in ast.walk(annotation) if isinstance(node, ast.Name))
+        return [n for n in dict.fromkeys(names) if n not in self.defined and n not in _GLOBALS and not hasattr(builtins, n)]
 
     def base_names(self, cls):
         return [self.name_of(b) for b in cls.bases]
@@ -133,11 +191,19 @@ class _Types:
         self.module = module
         self.open = []  # classes being described: one that holds itself is referred to
         self.shared = {}  # name -> schema of the classes that hold themselves
+        self.unknown = []  # annotations that say nothing here, as they are written
 
     def schema(self, node, depth=0):
         """A schema, or None for what is not known."""
-        if node is None or depth > DEPTH_MAX:
+        if node is None:
             return None
+        told = len(self.unknown)
+        schema = self._read(node, depth) if depth <= DEPTH_MAX else None
+        if schema is None and len(self.unknown) == told:
+            self.unknown.append(ast.unparse(node))
+        return schema
+
+    def _read(self, node, depth):
         if isinstance(node, ast.Constant):
             return self._constant(node, depth)
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
@@ -280,7 +346,23 @@ class _Types:
             return (True, members[node.attr]) if node.attr in members else (False, None)
         if isinstance(node, ast.Name) and node.id in self.module.aliases and depth < DEPTH_MAX:
             return self.default(self.module.aliases[node.id], depth + 1)  # LIMIT = 10; def main(n: int = LIMIT)
+        if isinstance(node, ast.Call) and not node.keywords:
+            return self._default_made(node)
         return _literal(node)
+
+    def _default_made(self, node):
+        """date(2026, 1, 2), Decimal("1.5"): shown as a client would write them."""
+        arguments = []
+        for argument in node.args:
+            try:
+                arguments.append(ast.literal_eval(argument))
+            except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+                return False, None
+        try:
+            value = _made(self.module.name_of(node.func), arguments)
+        except Exception:  # another class, or one that refuses its arguments
+            return False, None
+        return _is_json(value), value
 
     def _union(self, nodes, depth):
         options = []
@@ -330,6 +412,15 @@ class _Types:
             if name in said:
                 said[of_items if kind == "array" else of_text] = said.pop(name)
         return {**(schema or {}), **said} if said else schema
+
+    def description_in(self, node):
+        """What an Annotated[...] says about the parameter itself."""
+        if isinstance(node, ast.Name) and node.id in self.module.aliases:
+            node = self.module.aliases[node.id]
+        if not isinstance(node, ast.Subscript) or self.module.name_of(node.value) != "Annotated":
+            return None
+        items = node.slice.elts if isinstance(node.slice, ast.Tuple) else []
+        return next(filter(None, (self._metadata(item).get("description") for item in items[1:])), None)
 
     def _metadata(self, item):
         """A text is the description; a dict literal is JSON Schema; a call's keywords are read where they are known."""
@@ -383,7 +474,7 @@ def _parameter_schema(types, arg, default):
     if schema is None:
         schema = {"type": "string"}
     if has_value:
-        if value is None and arg.annotation is not None and not _takes_null(schema):
+        if value is None and not _takes_null(schema):
             schema = {"anyOf": [schema, {"type": "null"}]}  # `x: int = None` means Optional
         schema = {**schema, "default": value}
     return schema
@@ -398,15 +489,32 @@ def _is_optional(arg, default, schema):
     return default is not None or arg.annotation is not None and {"type": "null"} in schema.get("anyOf", ())
 
 
-def _input_schema(types, main, described):
+def _warnings(types, arg, schema):
+    """What will hardly be meant, of one parameter."""
+    found = ["'%s' is not defined, so every call fails" % name for name in types.module.undefined_in(arg.annotation)]
+    if not found:
+        found += ["the type %s is not known here: %s; main gets the value as it came" % (
+            text[:100], "the schema says string" if schema.get("type") == "string" else "the schema says nothing of it")
+            for text in dict.fromkeys(types.unknown)]
+    if arg.annotation is not None and "default" in schema and not found:
+        problem = validate.Checker(types.whole(schema)).problem(schema["default"])
+        if problem:
+            found.append("its default does not fit its type: %s" % problem[1])
+    return ["%s (line %d): %s" % (arg.arg[:100], arg.lineno, text) for text in found]
+
+
+def _input_schema(types, main, described, warnings):
     properties, required = {}, []
     if main.args.vararg:
         raise Refused("*%s cannot be filled: arguments come by name" % main.args.vararg.arg, main.lineno)
     for arg, default in _parameters(main):
         if arg.arg in SKIPPED:
             continue
+        types.unknown.clear()
         schema = _parameter_schema(types, arg, default)
-        text = schema.pop("description", None) or described.get(arg.arg) or "Parameter: %s" % arg.arg
+        warnings += _warnings(types, arg, schema)
+        inherited = schema.pop("description", None)  # of its class, unless Annotated says it
+        text = types.description_in(arg.annotation) or described.get(arg.arg) or inherited or "Parameter: %s" % arg.arg
         properties[arg.arg] = {"description": text, **schema}
         if not _is_optional(arg, default, schema):
             required.append(arg.arg)
@@ -448,7 +556,8 @@ def _describe_main(tree, main, found):
             found["parameters"].append(
                 {"name": arg.arg, "type": ast.unparse(arg.annotation) if arg.annotation else None})
     try:
-        found["input_schema"] = _input_schema(types, main, described)
+        found["input_schema"] = _input_schema(types, main, described, found["warnings"])
+        del found["warnings"][WARNINGS_MAX:]
         found["output_schema"] = _output_schema(_Types(module), main)
     except Refused as e:
         found["error"], found["error_line"] = "%s (line %d)" % (e, e.line), e.line
@@ -457,7 +566,7 @@ def _describe_main(tree, main, found):
 def derive(source):
     found = {
         "valid": False, "has_main": False, "error": "", "error_line": 0, "parameters": [],
-        "input_schema": None, "output_schema": None, "description": "",
+        "input_schema": None, "output_schema": None, "description": "", "warnings": [],
     }
     try:
         tree = ast.parse(source, "tool.py")

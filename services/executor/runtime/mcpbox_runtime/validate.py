@@ -10,6 +10,7 @@ import re
 
 from . import errors, patterns
 
+SHOWN_MAX = 8
 _NUMBERS = (int, float)
 _ONE = ("additionalProperties", "propertyNames", "items", "contains", "not", "if", "then", "else", "unevaluatedItems",
         "unevaluatedProperties", "contentSchema")
@@ -594,10 +595,11 @@ class Checker:
     """One schema, compiled.  What is wrong with the schema itself is kept until somebody asks."""
 
     def __init__(self, schema):
-        self.failure = self.node = None
+        self.failure = self.node = self.compiler = None
         try:
             if schema is not None:
-                self.node = _Compiler(schema).node(schema)
+                self.compiler = _Compiler(schema)
+                self.node = self.compiler.node(schema)
         except SchemaError as e:
             self.failure = str(e)
         except RecursionError:
@@ -623,4 +625,22 @@ class Checker:
             raise errors.Refused("ArgumentError", "arguments must be an object")
         problem = self.problem(values)
         if problem:
-            raise errors.Refused("ArgumentError", "%s: %s" % (problem[0] or "arguments", problem[1]))
+            found = self._all(values, problem)
+            shown = ["%s: %s" % (path.removeprefix(".") or "arguments", text) for path, text in found[:SHOWN_MAX]]
+            if len(found) > SHOWN_MAX:
+                shown.append("and %d more" % (len(found) - SHOWN_MAX))
+            raise errors.Refused("ArgumentError", "; ".join(shown))
+
+    def _all(self, values, first):
+        """One problem for each argument, where the schema is an object's as main's signature gives it."""
+        c, schema = self.compiler, self.compiler.root
+        if not isinstance(schema, dict):
+            return [first]
+        try:
+            found = [("." + name, "is required") for name in schema.get("required", ()) if name not in values]
+            for maker, keyword in ((_properties, "properties"), (_additional, "additionalProperties")):
+                judge = keyword in schema and maker(c, schema[keyword], schema)
+                found += filter(None, (judge({name: value}) for name, value in values.items()) if judge else ())
+        except Exception:
+            return [first]
+        return found if any(path.removeprefix(".") == first[0] for path, _ in found) else [first] + found
