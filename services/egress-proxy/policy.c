@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "buf.h"
+#include "host_never.h"
 #include "mem.h"
 
 struct policy {
@@ -14,36 +15,13 @@ struct policy {
 
 static const char *const methods[] = { "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS" };
 
-/* Names by which clouds and clusters serve credentials; the list of the contract, section 4. */
+/* Beside those of host_is_never(), names by which clusters serve credentials; the list of the contract, section 4. */
 static const char *const inside_names[] = {
-	"localhost",
-	"localhost.localdomain",
-	"ip6-localhost",
-	"ip6-loopback",
-	"metadata.aws.internal",
-	"instance-data.ec2.internal",
-	"metadata.google.internal",
-	"metadata.gke.internal",
-	"metadata.azure.com",
-	"kubernetes",
 	"kubernetes.default",
 	"kubernetes.default.svc",
 	"kubernetes.default.svc.cluster.local",
 };
-/* Of these, what leads to the machine itself or to a metadata service, which no grant opens. */
-static const char *const never_names[] = {
-	"localhost",
-	"localhost.localdomain",
-	"ip6-localhost",
-	"ip6-loopback",
-	"metadata.aws.internal",
-	"instance-data.ec2.internal",
-	"metadata.google.internal",
-	"metadata.gke.internal",
-	"metadata.azure.com",
-};
-static const char *const inside_suffixes[] = { ".localhost", ".localdomain", ".local",
-					       ".internal" };
+static const char *const inside_suffixes[] = { ".local", ".internal" };
 
 unsigned policy_method(const char *method)
 {
@@ -65,17 +43,14 @@ bool policy_can_be_granted(const struct host *h)
 {
 	if (h->kind != HOST_IS_NAME)
 		return address_class_is_allowed(address_classify(&h->address), true);
-	for (size_t i = 0; i < ARRAY_LEN(never_names); i++)
-		if (strcmp(h->text, never_names[i]) == 0)
-			return false;
-	return !ends_with(h->text, ".localhost") && !ends_with(h->text, ".localdomain");
+	return !host_is_never(h->text);
 }
 
 static bool is_inside_name(const struct host *h)
 {
 	if (h->kind != HOST_IS_NAME)
 		return false;
-	if (!strchr(h->text, '.'))
+	if (!strchr(h->text, '.') || host_is_never(h->text))
 		return true;
 	for (size_t i = 0; i < ARRAY_LEN(inside_names); i++)
 		if (strcmp(h->text, inside_names[i]) == 0)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "host_never.h"
 #include "parse.h"
 
 enum { ENTRY_MAX = 512, LABEL_MAX = 63, NAME_MAX_LEN = 253 };
@@ -133,16 +134,8 @@ static int parse_literal6(const char *text, size_t len, struct host_entry *h, st
 
 /* ---- names -------------------------------------------------------------------------------------- */
 
-static const char *const never_names[] = {
-	"localhost",
-	"localhost.localdomain",
-	"ip6-localhost",
-	"ip6-loopback",
-	"metadata.aws.internal",
-	"instance-data.ec2.internal",
-	"metadata.google.internal",
-	"metadata.gke.internal",
-	"metadata.azure.com",
+/* Beside those of host_is_never(): what they are depends on where one is, and the proxy judges the address. */
+static const char *const inside_names[] = {
 	"metadata",
 	"kubernetes",
 	"kubernetes.default",
@@ -228,11 +221,11 @@ static int judge_name(struct host_entry *h, bool is_wild, struct err *err)
 
 	if (!name_ok(name))
 		return bad(err, "the host name has an empty, too long or ill-formed part");
-	for (size_t i = 0; i < ARRAY_LEN(never_names); i++)
-		if (strcmp(name, never_names[i]) == 0)
-			return bad(err, "this host can never be reached");
-	if (ends_with(name, ".localhost"))
+	if (host_is_never(name))
 		return bad(err, "this host can never be reached");
+	for (size_t i = 0; i < ARRAY_LEN(inside_names); i++)
+		if (strcmp(name, inside_names[i]) == 0)
+			return bad(err, "this host can never be reached");
 	if (is_wild && is_public_suffix(name))
 		return bad(err,
 			   "a wildcard over a public suffix covers strangers; name the domain");

@@ -28,33 +28,43 @@ static int list_moved(struct work *w)
 
 /* ---- asking -------------------------------------------------------------------------------------- */
 
-/* May this tool ask for that once more?  Pure: judges the rows that are there. */
-static int judge_same(PB(ModuleRequest) *const *rows, size_t count, const char *tool_id,
-		      const char *name, struct err *err)
+/* An approval that is there already, of whichever tool. */
+static int judge_approved(PB(ModuleRequest) *const *rows, size_t count, const char *name,
+			  struct err *err)
+{
+	for (size_t i = 0; i < count; i++)
+		if (has_status(rows[i], "approved") && module_covers(rows[i]->module_name, name))
+			return err_set(err, ERR_EXISTS,
+				       "'%s' is covered by the approved module '%s': import it now",
+				       name, rows[i]->module_name);
+	return 0;
+}
+
+/* The tool's own history. */
+static int judge_own(PB(ModuleRequest) *const *rows, size_t count, const char *tool_id,
+		     const char *name, struct err *err)
 {
 	for (size_t i = 0; i < count; i++) {
 		const PB(ModuleRequest) *m = rows[i];
-		bool is_own = m->tool_id_opt_case && strcmp(m->tool_id, tool_id) == 0 &&
-			      strcmp(m->module_name, name) == 0;
 
-		if (has_status(m, "approved") && module_covers(m->module_name, name))
-			return err_set(err, ERR_EXISTS,
-				       "'%s' is covered by the approved module '%s': import it now",
-				       name, m->module_name);
-		if (is_own && has_status(m, "rejected"))
+		if (!m->tool_id_opt_case || strcmp(m->tool_id, tool_id) != 0 ||
+		    strcmp(m->module_name, name) != 0)
+			continue;
+		if (has_status(m, "rejected"))
 			return err_set(err, ERR_EXISTS,
 				       "the module '%s' was rejected for this tool: %.*s. An "
 				       "administrator has to delete that decision before it can be "
 				       "asked for again",
 				       name, (int)m->rejection_reason.len,
 				       (const char *)m->rejection_reason.data);
-		if (is_own && has_status(m, "pending"))
+		if (has_status(m, "pending"))
 			return err_set(err, ERR_EXISTS,
 				       "the module '%s' is already waiting for a decision", name);
 	}
 	return 0;
 }
 
+/* May this tool ask for that once more? */
 static int find_same(struct work *w, const char *tool_id, const char *name, struct err *err)
 {
 	PB(ModuleRequest) * *rows;
@@ -64,7 +74,9 @@ static int find_same(struct work *w, const char *tool_id, const char *name, stru
 	if (module_is_default(name))
 		return err_set(err, ERR_EXISTS, "'%s' needs no approval: import it now", name);
 	r = store_module_judged(w->tx, tool_id, &rows, &count);
-	return r == 0 ? judge_same(rows, count, tool_id, name, err) : r;
+	if (r == 0)
+		r = judge_approved(rows, count, name, err);
+	return r == 0 ? judge_own(rows, count, tool_id, name, err) : r;
 }
 
 static void make_approved(struct work *w, PB(ModuleRequest) * m, const char *reviewer)

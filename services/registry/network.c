@@ -59,51 +59,62 @@ static int check_private(const struct host_entry *h, bool asked, struct err *err
 			     "'%s' is a local host: ask for '%s'", h->host, entry);
 }
 
-/* May this tool ask for that once more?  Pure: judges the rows that are there. */
-static int judge_same(PB(NetworkRequest) *const *rows, size_t count, const char *tool_id,
-		      const struct host_entry *h, struct err *err)
+/* An approval that is there already, of whichever tool of the server. */
+static int judge_approved(PB(NetworkRequest) *const *rows, size_t count, const struct host_entry *h,
+			  struct err *err)
+{
+	char entry[300];
+
+	for (size_t i = 0; i < count; i++) {
+		const PB(NetworkRequest) *n = rows[i];
+
+		if (!has_status(n, "approved") || (h->is_private && !n->allow_private))
+			continue;
+		entry_of(n, n->allow_private, entry);
+		return err_set(err, ERR_EXISTS,
+			       "'%s' is already approved for this server: use it now", entry);
+	}
+	return 0;
+}
+
+/* The tool's own history. */
+static int judge_own(PB(NetworkRequest) *const *rows, size_t count, const char *tool_id,
+		     struct err *err)
 {
 	for (size_t i = 0; i < count; i++) {
 		const PB(NetworkRequest) *n = rows[i];
-		bool is_own = n->tool_id_opt_case && strcmp(n->tool_id, tool_id) == 0;
-		char entry[300];
 
-		entry_of(n, n->allow_private, entry);
-		if (has_status(n, "approved") && (n->allow_private || !h->is_private))
-			return err_set(err, ERR_EXISTS,
-				       "'%s' is already approved for this server: use it now",
-				       entry);
-		if (is_own && has_status(n, "rejected"))
+		if (!n->tool_id_opt_case || strcmp(n->tool_id, tool_id) != 0)
+			continue;
+		if (has_status(n, "rejected"))
 			return err_set(err, ERR_EXISTS,
 				       "access to '%s' was rejected for this tool: %.*s. An "
 				       "administrator has to "
 				       "delete that decision before it can be asked for again",
 				       n->host, (int)n->rejection_reason.len,
 				       (const char *)n->rejection_reason.data);
-		if (is_own && has_status(n, "pending"))
+		if (has_status(n, "pending"))
 			return err_set(err, ERR_EXISTS,
 				       "access to '%s' is already waiting for a decision", n->host);
 	}
 	return 0;
 }
 
-/* 443 is what an entry without a port covers. */
+/* May this tool ask for that once more?  443 is what an entry without a port covers. */
 static int find_same(struct work *w, const char *server_id, const char *tool_id,
 		     const struct host_entry *h, struct err *err)
 {
-	PB(NetworkRequest) * *rows;
-	size_t count;
+	PB(NetworkRequest) * *rows, **portless = NULL;
+	size_t count, portless_count = 0;
 	int r = store_network_same(w->tx, server_id, h->host, h->port, &rows, &count);
 
+	if (r == 0 && h->port == 443)
+		r = store_network_same(w->tx, server_id, h->host, 0, &portless, &portless_count);
 	if (r == 0)
-		r = judge_same(rows, count, tool_id, h, err);
-	if (r < 0 || h->port != 443)
-		return r;
-	r = store_network_same(w->tx, server_id, h->host, 0, &rows, &count);
-	for (size_t i = 0; r == 0 && i < count; i++)
-		if (has_status(rows[i], "approved"))
-			r = judge_same(&rows[i], 1, tool_id, h, err);
-	return r;
+		r = judge_approved(rows, count, h, err);
+	if (r == 0)
+		r = judge_approved(portless, portless_count, h, err);
+	return r == 0 ? judge_own(rows, count, tool_id, err) : r;
 }
 
 static void fill_request(struct work *w, const struct host_entry *h, PB(NetworkRequest) * n)
