@@ -4,7 +4,7 @@
 #include "routes.h"
 
 /* Handlers wait for the registry most of the time; browsers open six connections each. */
-#define HTTP_THREADS 48
+#define HTTP_THREADS 512 /* connections; each costs a small stack */
 #define HTTP_WORKERS 16
 
 /* contract 8.4; the content security policy depends on the path (guard). */

@@ -13,6 +13,7 @@
 
 #define ANSWER_MAX     (16u * 1024 * 1024)
 #define ASK_TIMEOUT_MS 15000
+#define PATIENCE_MS    10000 /* for a registry with more clients than workers */
 #define ASK_LONG_MS    75000 /* a minute for the tool, and what is around it */
 /* The window over which the registry counts failed logins. */
 #define RETRY_AFTER_S "60"
@@ -146,6 +147,7 @@ int api_ask(struct call *call, uint16_t question, const ProtobufCMessage *reques
 	 * record. */
 	const struct bus_call_opts opts = {
 		.timeout_ms = call->route->flags & ROUTE_LONG ? ASK_LONG_MS : ASK_TIMEOUT_MS,
+		.patience_ms = call->route->flags & ROUTE_LONG ? 0 : PATIENCE_MS,
 		.repeatable = true,
 		.principal = &principal,
 		.traceparent = http_header(call->rq, "traceparent"),

@@ -75,6 +75,8 @@ struct bus_call_opts {
 	const PB(Principal) * principal; /* NULL: system */
 	const uint8_t *request_id;       /* 16 bytes; NULL: a fresh one */
 	const char *traceparent;         /* NULL: none */
+	uint32_t
+		patience_ms; /* bus_ask_registry: ask again for so long while it is busy (nothing was done) */
 };
 /*
  * Ask and wait.  ret_reply: unpacked, checked, the caller's (msg_free).
@@ -174,11 +176,10 @@ int bus_answer_frame(struct bus *b, const struct bus_server *server, const void 
 uint64_t bus_refused(const struct bus *b, enum bus_refusal cause);
 const char *bus_refusal_name(enum bus_refusal cause);
 /* Called at most once a minute per cause and address, on a thread of the bus; the default asks the
- * registry to audit it (ReportEvent bus.refused).  The registry sets its own. */
-void bus_on_refused(struct bus *b,
-		    void (*fn)(void *arg, enum bus_refusal cause, const char *remote,
-			       uint64_t count),
-		    void *arg);
+ * registry to audit it (ReportEvent bus.refused).  The registry sets its own.  False: it could not be written down;
+ * the count is told again a minute later. */
+typedef bool bus_refused_fn(void *arg, enum bus_refusal cause, const char *remote, uint64_t count);
+void bus_on_refused(struct bus *b, bus_refused_fn *fn, void *arg);
 
 /* ---- news, status, peers -------------------------------------------------------------------- */
 

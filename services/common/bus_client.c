@@ -14,6 +14,8 @@
 #define CONNECT_WAIT_MS    1000 /* a peer that is down is reported after this, not at the deadline */
 #define STALE_REPEATS_MAX  3
 #define REPEAT_PAUSE_MS    20
+#define BUSY_PAUSE_MIN_MS  2
+#define BUSY_PAUSE_MAX_MS  20
 
 /* ---- sealing a question, opening its answer ------------------------------------------------- */
 
@@ -402,6 +404,22 @@ int bus_ask_registry(struct bus *b, uint16_t msg, const ProtobufCMessage *reques
 		     struct err *err)
 {
 	static const struct bus_target registry = { .role = ROLE_REGISTRY };
+	uint64_t until_ms = clock_mono_ms() + (opts ? opts->patience_ms : 0);
+	struct err why = { 0 };
+	int r;
 
-	return bus_call(b, &registry, msg, request, opts, ret_reply, err);
+	/* It answers at once when all of its workers are taken: doors with many clients wait here, not there. */
+	for (uint32_t pause_ms = BUSY_PAUSE_MIN_MS;; pause_ms += pause_ms < BUSY_PAUSE_MAX_MS) {
+		r = bus_call(b, &registry, msg, request, opts, ret_reply, &why);
+		if (r != -ERR_BUSY || clock_mono_ms() + pause_ms >= until_ms)
+			break;
+		err_done(&why);
+		why = (struct err){ 0 };
+		clock_sleep_ms(pause_ms);
+	}
+	if (err)
+		*err = why;
+	else
+		err_done(&why);
+	return r;
 }

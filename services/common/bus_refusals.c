@@ -24,7 +24,7 @@ struct refusals {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct refusal rows[ROWS_MAX]; /* guarded by lock, like all below */
-	void (*on_refused)(void *arg, enum bus_refusal cause, const char *remote, uint64_t count);
+	bus_refused_fn *on_refused;
 	void *on_refused_arg;
 	bool is_stopping;
 	bool has_reporter;
@@ -70,7 +70,7 @@ static struct refusal *refusal_row(struct refusals *all, enum bus_refusal cause,
 }
 
 /* What everybody but the registry does with a refusal: have it audited. */
-static void report_to_registry(void *arg, enum bus_refusal cause, const char *remote,
+static bool report_to_registry(void *arg, enum bus_refusal cause, const char *remote,
 			       uint64_t count)
 {
 	PB(ReportEventRequest) event = MCPBOX__V1__REPORT_EVENT_REQUEST__INIT;
@@ -86,14 +86,13 @@ static void report_to_registry(void *arg, enum bus_refusal cause, const char *re
 	event.object_id = (char *)(uintptr_t)remote;
 	event.outcome = (char *)"refused";
 	event.detail_json = pb_text(detail);
-	if (bus_ask_registry(b, MSG_REPORT_EVENT, &event.base, &opts, &reply, NULL) < 0)
-		log_warn("bus.refusal_unaudited", F_STR("cause", bus_refusal_name(cause)));
+	if (bus_ask_registry(b, MSG_REPORT_EVENT, &event.base, &opts, &reply, NULL) == 0)
+		return true;
+	log_warn("bus.refusal_unaudited", F_STR("cause", bus_refusal_name(cause)));
+	return false;
 }
 
-void bus_on_refused(struct bus *b,
-		    void (*fn)(void *arg, enum bus_refusal cause, const char *remote,
-			       uint64_t count),
-		    void *arg)
+void bus_on_refused(struct bus *b, bus_refused_fn *fn, void *arg)
 {
 	struct refusals *all = b->refusals;
 
@@ -112,7 +111,7 @@ static bool refusal_is_due(const struct refusal *row, uint64_t now)
 /* Called and returns with the lock held; lets go of it around the report. */
 static void refusal_report(struct refusals *all, struct refusal *row, uint64_t now)
 {
-	void (*fn)(void *, enum bus_refusal, const char *, uint64_t) = all->on_refused;
+	bus_refused_fn *fn = all->on_refused;
 	void *arg = all->on_refused_arg;
 	struct refusal copy = *row;
 
@@ -121,8 +120,15 @@ static void refusal_report(struct refusals *all, struct refusal *row, uint64_t n
 	(void)pthread_mutex_unlock(&all->lock);
 	log_warn("bus.refused", F_STR("cause", bus_refusal_name(copy.cause)),
 		 F_STR("remote", copy.remote), F_UINT("count", copy.count));
-	fn(arg, copy.cause, copy.remote, copy.count);
+	if (fn(arg, copy.cause, copy.remote, copy.count)) {
+		(void)pthread_mutex_lock(&all->lock);
+		return;
+	}
+	/* Nobody took it: it is told with what comes meanwhile, in a minute. */
 	(void)pthread_mutex_lock(&all->lock);
+	row = refusal_row(all, copy.cause, copy.remote);
+	row->count += copy.count;
+	row->reported_ms = now;
 }
 
 static void *reporter_run(void *arg)

@@ -253,14 +253,24 @@ static void note_appended(struct spool *s)
 		(void)pthread_cond_signal(&s->to_ship);
 }
 
+static bool has_room(const struct spool *s, const PB(Record) * record)
+{
+	uint64_t max = s->config.max_bytes;
+
+	if ((int)record->kind == s->config.end_kind)
+		max += max / 8;
+	return journal_bytes(s->journal) < max;
+}
+
 int spool_append(struct spool *s, PB(Record) * record, struct err *err)
 {
 	int r;
 
-	if (journal_bytes(s->journal) >= s->config.max_bytes)
-		return err_set(err, ERR_UNAVAILABLE,
-			       "records cannot be kept: the spool is full, the registry does not "
-			       "take them");
+	if (!has_room(s, record))
+		return err_set_field(err, ERR_UNAVAILABLE, NULL,
+				     "try again when the registry takes records again",
+				     "records cannot be kept: the spool is full, the registry does "
+				     "not take them; nothing was started");
 	r = journal_append(s->journal, record, err);
 	if (r < 0)
 		return r;
@@ -313,6 +323,7 @@ int spool_start(const struct spool_config *config, struct spool **ret, struct er
 	s->config.root = mem_strdup(config->root);
 	s->kinds = kinds;
 	s->journal = journal;
+	journal_bound(journal, config->max_bytes);
 	(void)pthread_mutex_init(&s->lock, NULL);
 	cond_init(&s->to_sync);
 	cond_init(&s->to_ship);

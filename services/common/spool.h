@@ -16,10 +16,12 @@
 
 struct spool;
 struct spool_config {
-	const char *root;   /* directory, exists or is made, 0700 */
-	struct bus *bus;    /* for ShipRecords */
-	uint32_t sync_ms;   /* MCPBOX_AUDIT_SYNC_MS; 0: each append waits for fdatasync */
-	uint64_t max_bytes; /* at this size appends are refused (1 GiB) */
+	const char *root; /* directory, exists or is made, 0700 */
+	struct bus *bus;  /* for ShipRecords */
+	uint32_t sync_ms; /* MCPBOX_AUDIT_SYNC_MS; 0: each append waits for fdatasync */
+	/* MCPBOX_SPOOL_MAX: at this size nothing new may begin.  What has begun may still get its end, within an
+	 * eighth more: else a full disk of starts would lose how they ended. */
+	uint64_t max_bytes;
 	/* Record kinds that open and close something, for orphans: a start without end gets an end of
 	 * `end_kind` with outcome "unknown". */
 	int start_kind, end_kind; /* Record.Kind */

@@ -51,6 +51,7 @@ struct journal {
 	struct journal_kinds kinds;
 	char *root, *path;
 	int dir_fd; /* holds the lock */
+	uint64_t segment_max;
 
 	pthread_mutex_t sync_lock; /* keeps a descriptor open during fdatasync; taken before lock */
 	pthread_mutex_t lock;
@@ -257,7 +258,7 @@ static struct segment *segment_for_append(struct journal *j, size_t len)
 {
 	struct segment *last = j->segment_count ? &j->segments[j->segment_count - 1] : NULL;
 
-	if (last && (last->size == 0 || last->size + len <= JOURNAL_SEGMENT_MAX))
+	if (last && (last->size == 0 || last->size + len <= j->segment_max))
 		return last;
 	return segment_new(j);
 }
@@ -514,9 +515,17 @@ static struct journal *journal_new(const char *root, const char *origin,
 	j->path = mem_printf("%s/%s", root, origin);
 	j->dir_fd = -1;
 	j->next_no = 1;
+	j->segment_max = JOURNAL_SEGMENT_MAX;
 	(void)pthread_mutex_init(&j->lock, NULL);
 	(void)pthread_mutex_init(&j->sync_lock, NULL);
 	return j;
+}
+
+void journal_bound(struct journal *j, uint64_t max_bytes)
+{
+	uint64_t eighth = max_bytes / 8;
+
+	j->segment_max = eighth < JOURNAL_SEGMENT_MAX ? eighth : JOURNAL_SEGMENT_MAX;
 }
 
 void journal_free(struct journal *j)

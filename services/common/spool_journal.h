@@ -29,6 +29,8 @@ struct journal_kinds {
 /* A new spool of this process.  root exists. */
 int journal_create(const char *root, const char *origin, const struct journal_kinds *kinds,
 		   struct journal **ret, struct err *err) BOX_MUST_CHECK;
+/* Before the first record: it will hold so much at most, so its segments are small enough for room to come back. */
+void journal_bound(struct journal *j, uint64_t max_bytes);
 /*
  * One that its owner left.  -ERR_BUSY while somebody holds it, -ERR_NOT_FOUND when it is gone.  A torn last
  * entry (kill, power cut) is cut off.

@@ -16,6 +16,8 @@ static const struct cfg_row rows[] = {
 	BUS_TLS_ROWS(struct egress_cfg),
 	ROW("MCPBOX_SPOOL_DIR", CFG_STRING, spool_dir, NULL, 0, 0, CFG_REQUIRED | CFG_INTERNAL,
 	    "directory of records that have not reached the registry yet"),
+	ROW("MCPBOX_SPOOL_MAX", CFG_SIZE, spool_max_bytes, "1g", 65536, 1ull << 40, 0,
+	    "size of the records that wait for the registry at which requests are refused"),
 	ROW("MCPBOX_AUDIT_SYNC_MS", CFG_MS, audit_sync_ms, "50", 0, 60000, 0,
 	    "longest time a record waits for fdatasync; 0 = before each answer"),
 	ROW("MCPBOX_STALE_MAX", CFG_MS, stale_max_ms, "300s", 0, 86400000, 0,

@@ -9,6 +9,7 @@ struct egress_cfg {
 	char *keys_file;
 	char *registry_addr;
 	char *spool_dir;
+	uint64_t spool_max_bytes;
 	char *socket_path;
 	char *ca_file;
 	char *pinned_hosts;

@@ -15,8 +15,7 @@
 #include "msg.h"
 #include "stream.h"
 
-#define SPOOL_MAX_BYTES (1024ull * 1024 * 1024)
-#define SPOOL_STOP_MS   3000
+#define SPOOL_STOP_MS 3000
 
 struct egress {
 	struct service service;
@@ -124,7 +123,7 @@ static int start_spool(struct egress *e, struct err *err)
 	struct spool_config config = { .root = e->cfg.spool_dir,
 				       .bus = e->bus,
 				       .sync_ms = e->cfg.audit_sync_ms,
-				       .max_bytes = SPOOL_MAX_BYTES,
+				       .max_bytes = e->cfg.spool_max_bytes,
 				       .start_kind = MCPBOX__V1__RECORD__KIND__KIND_EGRESS_STARTED,
 				       .end_kind = MCPBOX__V1__RECORD__KIND__KIND_EGRESS };
 

@@ -16,6 +16,7 @@ static const struct cfg_row rows[] = {
 	ROW("MCPBOX_BUS_PEERS",       CFG_UINT,   bus_peers,      "64",             4, 512,    0, "most peers on the bus at once"),
 	BUS_TLS_ROWS(struct gateway_cfg),
 	ROW("MCPBOX_SPOOL_DIR",       CFG_STRING, spool_dir,      NULL,             1, 4095,   CFG_REQUIRED | CFG_INTERNAL, "where call records wait for the registry"),
+	ROW("MCPBOX_SPOOL_MAX",       CFG_SIZE,   spool_max_bytes, "1g",            65536, 1ull << 40, 0, "size of the records that wait for the registry at which calls are refused"),
 	ROW("MCPBOX_AUDIT_SYNC_MS",   CFG_MS,     audit_sync_ms,  "50",             0, 10000,  0, "longest time a call record waits for fdatasync; 0: before each answer"),
 	ROW("MCPBOX_STALE_MAX",       CFG_MS,     stale_max_ms,   "300s",           0, 86400000, 0, "how long published tools run without a registry; 0: stop at once"),
 	ROW("MCPBOX_RATE_LIMIT_RPM",  CFG_UINT,   rate_limit_rpm, "0",              0, 1000000, 0, "MCP requests per caller and minute; 0: what the policy mcp_rate_limit_rpm was set to, no limit until then"),

@@ -15,6 +15,7 @@ struct gateway_cfg {
 	char *bus_tls_cert;
 	char *bus_tls_ca;
 	char *spool_dir;
+	uint64_t spool_max_bytes;
 	uint32_t audit_sync_ms;
 	uint32_t stale_max_ms;
 	uint32_t rate_limit_rpm;

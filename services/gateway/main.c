@@ -80,7 +80,7 @@ static int open_spool(struct gateway *gw, struct err *err)
 	const struct spool_config config = { .root = gw->cfg.spool_dir,
 					     .bus = gw->bus,
 					     .sync_ms = gw->cfg.audit_sync_ms,
-					     .max_bytes = 1ull << 30,
+					     .max_bytes = gw->cfg.spool_max_bytes,
 					     .start_kind =
 						     MCPBOX__V1__RECORD__KIND__KIND_CALL_STARTED,
 					     .end_kind =

@@ -3,7 +3,12 @@
 #include <stdio.h>
 #include "cleanup.h"
 
-enum { PING_TIMEOUT_MS = 300, CANCEL_TIMEOUT_MS = 500, STATUS_TIMEOUT_MS = 1000 };
+enum {
+	PATIENCE_MS = 5000,
+	PING_TIMEOUT_MS = 300,
+	CANCEL_TIMEOUT_MS = 500,
+	STATUS_TIMEOUT_MS = 1000
+};
 
 static bool is_outage(enum err_code code)
 {
@@ -16,7 +21,9 @@ int upstream_ask_registry(struct bus *b, uint16_t msg, const ProtobufCMessage *r
 			  struct err *err)
 {
 	PB(Principal) principal = MCPBOX__V1__PRINCIPAL__INIT;
-	struct bus_call_opts opts = { .timeout_ms = timeout_ms, .repeatable = true };
+	struct bus_call_opts opts = { .timeout_ms = timeout_ms,
+				      .patience_ms = PATIENCE_MS,
+				      .repeatable = true };
 	struct err why = { 0 };
 	int r;
 

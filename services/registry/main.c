@@ -149,13 +149,17 @@ static int audit_refused(struct work *w, const void *in, struct err *err)
 	return 0;
 }
 
-static void on_refused(void *arg, enum bus_refusal cause, const char *remote, uint64_t count)
+static bool on_refused(void *arg, enum bus_refusal cause, const char *remote, uint64_t count)
 {
 	struct refused f = { cause, remote, count };
 	struct err err = { 0 };
 
-	if (work_system(arg, audit_refused, &f, &err) < 0)
+	int r = work_system(arg, audit_refused, &f, &err);
+
+	if (r < 0)
 		log_warn("bus.refusal_not_audited", F_ERR(&err));
+	err_done(&err);
+	return r == 0;
 }
 
 static int open_bus(struct registry *reg, struct err *err)

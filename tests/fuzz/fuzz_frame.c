@@ -32,12 +32,13 @@ static const struct bus_route routes[] = {
 	{ MSG_GET_BLOBS, FROM(ROLE_GATEWAY), 0, accept_any },
 };
 
-static void forget_refusal(void *arg, enum bus_refusal cause, const char *remote, uint64_t count)
+static bool forget_refusal(void *arg, enum bus_refusal cause, const char *remote, uint64_t count)
 {
 	(void)arg;
 	(void)cause;
 	(void)remote;
 	(void)count;
+	return true;
 }
 
 static void start_once(void)

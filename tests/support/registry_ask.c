@@ -6,7 +6,7 @@
  *	{"as":"gateway","kind":"LOCAL","msg":"CREATE_SERVER","body":{"name":"news"}}
  *	{"ok":true,"reply":{...}}   or   {"ok":false,"code":"exists","text":"...","field":"","hint":""}
  *	{"do":"executor"}           joins as an executor that inspects code by looking for "def main"; what it is to
- *	                            execute it answers with purpose and audience of the permit and the arguments,
+ *	                            execute, for a gateway too, it answers with purpose and audience of the permit and the arguments,
  *	                            or, when they are {"hang":true}, never
  *	{"do":"leave"}              the executor leaves
  *	{"do":"status"}             the Status inside what GetStatus answers
@@ -126,11 +126,22 @@ static int execute(struct bus_request *rq, struct err *err)
 	describe(in, &value);
 	done.outcome = MCPBOX__V1__DONE__OUTCOME__OUTCOME_OK;
 	done.structured_json = pb_bytes(value.data, value.len);
+	done.content_json = pb_text("[{\"type\":\"text\",\"text\":\"done\"}]");
 	done.stdout = pb_text("printed");
 	done.duration_ms = 7;
 	reply.done = &done;
 	bus_answer(rq, &reply.base);
 	buf_done(&value);
+	return 0;
+}
+
+static int ping(struct bus_request *rq, struct err *err)
+{
+	PB(PingReply) reply = MCPBOX__V1__PING_REPLY__INIT;
+
+	(void)err;
+	reply.capacity = 4;
+	bus_answer(rq, &reply.base);
 	return 0;
 }
 
@@ -147,17 +158,18 @@ static int start_executor(struct err *err)
 {
 	static const struct bus_route routes[] = {
 		{ MSG_INSPECT, FROM(ROLE_REGISTRY), 0, inspect },
-		{ MSG_EXECUTE, FROM(ROLE_REGISTRY), 0, execute },
+		{ MSG_EXECUTE, FROM(ROLE_REGISTRY) | FROM(ROLE_GATEWAY), 0, execute },
+		{ MSG_PING, FROM(ROLE_GATEWAY), 0, ping },
 	};
 	struct bus *b = bus_of(ROLE_EXECUTOR);
 	struct bus_server work = {
-		.listen = "tcp://127.0.0.1:0", .capacity = 2, .routes = routes, .route_count = 2
+		.listen = "tcp://127.0.0.1:0", .capacity = 2, .routes = routes, .route_count = 3
 	};
 	struct bus_server control = { .listen = "tcp://127.0.0.1:0",
 				      .is_control = true,
 				      .capacity = 1,
 				      .routes = routes,
-				      .route_count = 1 };
+				      .route_count = 3 };
 	int r = bus_serve_start(b, &work, work_addr, sizeof(work_addr), err);
 
 	if (r == 0)

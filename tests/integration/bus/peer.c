@@ -316,12 +316,13 @@ static int serve(uint32_t capacity, struct err *err)
 	return bus_serve_start(peer.bus, &work, bound, sizeof(bound), err);
 }
 
-static void forget_refusal(void *arg, enum bus_refusal cause, const char *remote, uint64_t count)
+static bool forget_refusal(void *arg, enum bus_refusal cause, const char *remote, uint64_t count)
 {
 	(void)arg;
 	(void)cause;
 	(void)remote;
 	(void)count;
+	return true;
 }
 
 /* A gateway that records one call and the start of another, and is killed.  Its registry is not there. */

@@ -380,7 +380,7 @@ static struct {
 	char remote[32];
 } told = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
 
-static void on_refused(void *arg, enum bus_refusal cause, const char *remote, uint64_t count)
+static bool on_refused(void *arg, enum bus_refusal cause, const char *remote, uint64_t count)
 {
 	assert_ptr_equal(arg, &told);
 	(void)pthread_mutex_lock(&told.lock);
@@ -390,6 +390,7 @@ static void on_refused(void *arg, enum bus_refusal cause, const char *remote, ui
 	(void)snprintf(told.remote, sizeof(told.remote), "%s", remote);
 	(void)pthread_cond_broadcast(&told.changed);
 	(void)pthread_mutex_unlock(&told.lock);
+	return true;
 }
 
 static void send_forged(int count)
