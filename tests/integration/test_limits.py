@@ -1,6 +1,7 @@
 """Each limit of a call gives its own outcome and words, and what code asks for in vain is told: real sandboxes."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 from sandbox_driver import Sandboxes  # noqa: E402
 
 LIMITS = dict(memory_mb=128, cpu_ms=1000, timeout_ms=9000, threads=16, files=64, scratch_mb=8, result_kb=64, output_kb=64)
-MODULES = ["os", "subprocess", "socket", "threading", "resource"]
+MODULES = ["os", "subprocess", "socket", "threading", "resource", "urllib.request", "multiprocessing", "ctypes", "fcntl"]
 
 
 @pytest.fixture(scope="module", params=["full", "docker"])
@@ -65,6 +66,13 @@ IN_VAIN = {
     "socket": ("import socket\ndef main():\n\n  socket.socket()", "mcpbox_request_network_access", ("syscall", "sockets", 4)),
     "kill": ("import os\ndef main(): os.kill(os.getppid(), 0)", "to nobody", ("syscall", "signals", 2)),
     "module": ("def main():\n  import requests", "ask for it with mcpbox_request_module", ("import", "requests", 2)),
+    "client": ("def main():\n  import httpx", "requests go through `http`", ("import", "httpx", 2)),
+    "library": ("import urllib.request\ndef main():\n  urllib.request.urlopen('http://a.example.com')", "requests with the object http",
+                ("syscall", "sockets", 3)),
+    "pool": ("import multiprocessing\ndef main(): multiprocessing.Pool(2)", "ThreadPoolExecutor", ("syscall", "processes", 2)),
+    "system": ("import os\ndef main(): os.system('true')", "no other process", ("syscall", "processes", 2)),
+    "callback": ("import ctypes\ndef main(): ctypes.CFUNCTYPE(ctypes.c_int)(lambda: 1)", "(CFUNCTYPE)", ("syscall", "executable memory", 2)),
+    "lock": ("import fcntl\ndef main(): fcntl.flock(1, fcntl.LOCK_SH)", "go without", ("syscall", "file locks", 2)),
     "useless": ("def main():\n  import telnetlib", "would not help", ("import", "telnetlib", 2)),
 }
 
@@ -75,6 +83,20 @@ def test_says_what_helps_and_reports_it(sandboxes, what):
     answer = sandboxes.run(code, modules=MODULES, **LIMITS)
     assert answer["outcome"] == "tool_error" and words in answer["error"], answer
     assert [(e["kind"], e["name"], e["line"]) for e in answer["events"]] == [told], answer
+
+
+def test_memory_that_ran_out_names_line_use_and_what_helps(sandboxes):
+    answer = sandboxes.run("def main():\n  x = []\n  while True: x.append(bytearray(1 << 20))", **LIMITS)
+    assert re.fullmatch(r"memory limit 128 MiB exceeded \(1[0-9]{2}(\.\d)? MiB used\)", answer["error"]), answer
+    text = answer["content"][0]["text"]
+    assert "\nWhat helps: " in text and "MemoryError at line 3" in text, text
+    own = sandboxes.run("def main(): raise MemoryError('my own')", **LIMITS)
+    assert (own["outcome"], own["error"]) == ("tool_error", "MemoryError: my own"), own
+
+
+def test_a_warning_names_no_path_of_the_machine(sandboxes):
+    answer = sandboxes.run("async def f(): pass\nasync def main():\n  x = f()\n  return 1", **LIMITS)
+    assert answer["stdout"] == "tool.py: RuntimeWarning: coroutine 'f' was never awaited\n", answer
 
 
 def test_a_refusal_that_the_code_hides_is_reported_all_the_same(sandboxes):

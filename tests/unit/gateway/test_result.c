@@ -13,6 +13,7 @@ static const struct {
 	{ "[{\"type\":\"resource_link\",\"uri\":\"a:b\",\"name\":\"n\"}]", true },
 	{ "[{\"type\":\"resource\",\"resource\":{\"uri\":\"a:b\",\"text\":\"t\"}}]", true },
 	{ "[{\"type\":\"resource\",\"resource\":{\"uri\":\"a:b\",\"blob\":\"AAAA\"}}]", true },
+	{ "[{\"type\":\"text\",\"text\":\"a\\u0000b\"}]", true },
 	{ "", false },
 	{ "{}", false },
 	{ "null", false },

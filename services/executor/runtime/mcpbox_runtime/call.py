@@ -30,6 +30,7 @@ def preload(with_http, with_all):
 
         http_object.prepare()
     tool.open_streams()
+    tool.show_warnings_without_paths()
     rehearsal.perform(_serve, rehearsal.UNTIL_SPECIALIZED)
     _freeze()
 

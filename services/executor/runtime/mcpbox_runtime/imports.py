@@ -12,6 +12,7 @@ DEFAULT_MODULES = tuple(
     "zoneinfo math cmath decimal fractions random statistics collections collections.abc itertools functools operator "
     "hashlib hmac secrets urllib.parse dataclasses typing enum copy asyncio uuid contextlib io bisect heapq types abc __future__".split()
 )
+_HTTP_CLIENTS = frozenset("requests httpx aiohttp urllib3 httplib2 pycurl grequests requests_html treq niquests".split())
 _COROUTINES = 0x80 | 0x200  # CO_COROUTINE, CO_ASYNC_GENERATOR
 _FUTURE_ANNOTATIONS = 0x1000000
 _NEED_TYPING = {"dataclass", "dataclasses", "TypedDict", "NamedTuple"}
@@ -39,8 +40,10 @@ def _refuse(name, allowed):
     if reason:
         text = "module '%s' is not allowed here, and mcpbox_request_module would not help: %s" % (name, reason)
     else:
-        text = "module '%s' is not allowed here; ask for it with mcpbox_request_module. Allowed: %s" % (
-            name, ", ".join(sorted(allowed - {"__future__"})))
+        instead = ("requests go through `http`, which is there without import (r = await http.get(url)); or "
+                   if name.partition(".")[0] in _HTTP_CLIENTS else "")
+        text = "module '%s' is not allowed here; %sask for it with mcpbox_request_module. Allowed: %s" % (
+            name, instead, ", ".join(sorted(allowed - {"__future__"})))
     raise ImportError(text, name=name)
 
 

@@ -20,6 +20,18 @@ def open_streams():
     sys.stderr = sys.__stderr__ = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
 
 
+def show_warnings_without_paths():
+    """A warning that comes up behind main, as of a coroutine that nobody awaited, has a line of this file."""
+    original, here = warnings.formatwarning, __file__.rpartition("/")[0]
+
+    def format_warning(message, category, filename, lineno, line=None):
+        if filename.startswith(here):
+            return "%s: %s: %s\n" % (SOURCE_FILE, category.__name__, message)
+        return original(message, category, filename, lineno, line)
+
+    warnings.formatwarning = format_warning
+
+
 def preload_all():
     """For workers whose calls cannot open a file."""
     import concurrent.futures.thread  # noqa: F401  lazily imported by asyncio.to_thread
