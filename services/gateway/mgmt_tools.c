@@ -223,8 +223,8 @@ bool mgmt_ask(const struct mgmt_tool *tool, const struct mcp_context *c, const c
 	int r = json_to_msg(msg_row(tool->msg)->request, arguments, len, NULL, &request, &why);
 
 	if (r == 0)
-		r = upstream_ask_registry(c->gw->bus, tool->msg, request, c->caller,
-					  ASK_MS, &reply, &why);
+		r = upstream_ask_registry(c->gw->bus, tool->msg, request, c->caller, ASK_MS, &reply,
+					  &why);
 	if (r == 0 && (tool->flags & MGMT_MOVES_MAP))
 		wait_for_map(c->gw);
 	if (r == 0 && reply)
@@ -312,8 +312,8 @@ static int prepare_test(const struct mgmt_tool *tool, const struct mcp_context *
 	int r = json_to_msg(msg_row(tool->msg)->request, arguments, len, ignore, &request, err);
 
 	if (r == 0)
-		r = upstream_ask_registry(c->gw->bus, tool->msg, request, c->caller,
-					  ASK_MS, &message, err);
+		r = upstream_ask_registry(c->gw->bus, tool->msg, request, c->caller, ASK_MS,
+					  &message, err);
 	if (r != 0)
 		return r;
 	reply = (const PB(PrepareTestReply) *)message;

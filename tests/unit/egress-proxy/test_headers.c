@@ -84,7 +84,9 @@ static void keeps_a_length_that_is_true_of_the_decoded_body(void **state)
 	static const struct {
 		const char *also;
 		bool is_kept;
-	} rows[] = { { "ETag", true }, { "content-encoding", false }, { "Transfer-Encoding", false } };
+	} rows[] = { { "ETag", true },
+		     { "content-encoding", false },
+		     { "Transfer-Encoding", false } };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
