@@ -44,12 +44,13 @@ static bool has_database(struct bus *bus)
 	return bus_ask_registry(bus, MSG_AUTH_STATUS, &question.base, &opts, &reply, &ignored) == 0;
 }
 
-static bool has_sandbox(const struct bus *bus)
+/* Does one live, as the registry says? */
+static bool has_instance(const struct bus *bus, PB(Role) role)
 {
 	BOX_CLEANUP(msg_freep) PB(Status) *status = bus_status(bus);
 
 	for (size_t i = 0; status && i < status->n_instances; i++)
-		if (status->instances[i]->role == MCPBOX__V1__ROLE__ROLE_EXECUTOR)
+		if (status->instances[i]->role == role)
 			return true;
 	return false;
 }
@@ -72,9 +73,49 @@ int about_serve_health(struct call *call, struct err *err BOX_UNUSED)
 	answer.version = (char[]){ BOX_VERSION };
 	answer.registry = word(registry);
 	answer.database = word(database);
-	answer.sandbox = word(registry && has_sandbox(bus));
+	answer.sandbox = word(registry && has_instance(bus, MCPBOX__V1__ROLE__ROLE_EXECUTOR));
 	msg_to_json(&answer.base, 0, &call->body);
 	if (!database)
+		call->status = 503;
+	return 0;
+}
+
+static void fill_service(PB(ServiceHealth) * s, bool is_there)
+{
+	mcpbox__v1__service_health__init(s);
+	s->status = word(is_there);
+	s->healthy = is_there;
+}
+
+int about_serve_health_detail(struct call *call, struct err *err BOX_UNUSED)
+{
+	struct bus *bus = call->admin->bus;
+	bool registry = has_registry(bus);
+	const bool is_there[] = {
+		registry,
+		registry && has_database(bus),
+		registry && has_instance(bus, MCPBOX__V1__ROLE__ROLE_EXECUTOR),
+		registry && has_instance(bus, MCPBOX__V1__ROLE__ROLE_GATEWAY),
+		registry && has_instance(bus, MCPBOX__V1__ROLE__ROLE_EGRESS),
+	};
+	PB(HealthServices) services = MCPBOX__V1__HEALTH_SERVICES__INIT;
+	PB(HealthDetail) answer = MCPBOX__V1__HEALTH_DETAIL__INIT;
+	PB(ServiceHealth) each[ARRAY_LEN(is_there)];
+	PB(ServiceHealth) * *const places[] = { &services.registry, &services.database,
+						&services.sandbox, &services.gateway,
+						&services.egress_proxy };
+	bool all = true;
+
+	for (size_t i = 0; i < ARRAY_LEN(is_there); i++) {
+		fill_service(&each[i], is_there[i]);
+		*places[i] = &each[i];
+		all = all && is_there[i];
+	}
+	answer.status = all ? (char[]){ "healthy" } : (char[]){ "degraded" };
+	answer.version = (char[]){ BOX_VERSION };
+	answer.services = &services;
+	msg_to_json(&answer.base, 0, &call->body);
+	if (!all)
 		call->status = 503;
 	return 0;
 }

@@ -100,6 +100,8 @@ static const struct route_text route_texts[] = {
 	{ "GET /api/config", "What this is", NULL, NULL, NO, NO },
 	{ "GET /api/openapi.json", "This description", NULL, "application/json", NO, NO },
 	{ "GET /health", "Can anything be administered?", NULL, NULL, YES, NO },
+	{ "GET /health/detail", "Is every service there?", NULL, NULL, YES, NO },
+	{ "GET /health/services", "Is every service there?", NULL, NULL, YES, NO },
 	{ "GET /metrics", "Figures for Prometheus", NULL, "text/plain", NO, NO },
 	{ "GET /{path...}", "The web UI; with Accept: application/json what this is", NULL, "text/html", NO, NO },
 };

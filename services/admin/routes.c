@@ -224,6 +224,8 @@ static const struct route routes[] = {
 	/* about this process */
 	ANSWERS("/api/config", about_serve_config, app_config),
 	OWN("GET", "/api/openapi.json", NO_BODY, ROUTE_OPEN, openapi_serve, 0),
+	ANSWERS("/health/detail", about_serve_health_detail, health_detail),
+	ANSWERS("/health/services", about_serve_health_detail, health_detail),
 	ANSWERS("/health", about_serve_health, health),
 	OWN("GET", "/metrics", NO_BODY, ROUTE_OPEN, about_serve_metrics, 0),
 

@@ -262,6 +262,11 @@ def test_config_health_and_metrics_are_open(admin):
     assert admin.ask("GET", "/api/config", token=None)[1]["auth_required"] is True
     status, body, _ = admin.ask("GET", "/health", token=None)
     assert (status, body["status"], body["database"], body["sandbox"]) == (200, "healthy", "connected", "unavailable")
+    for path in ("/health/detail", "/health/services"):
+        status, body, _ = admin.ask("GET", path, token=None)
+        assert (status, body["status"]) == (503, "degraded"), "nobody but a registry is there"
+        assert {name: s["healthy"] for name, s in body["services"].items()} == {
+            "registry": True, "database": True, "sandbox": False, "gateway": False, "egress_proxy": False}
     assert 'handler="/health"' in admin.ask("GET", "/metrics", token=None)[1]
 
 

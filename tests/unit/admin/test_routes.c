@@ -77,9 +77,11 @@ static void get_never_changes_anything(void **state)
 
 static void only_these_are_open(void **state)
 {
-	static const char *const open[] = { "/auth/status",  "/auth/setup", "/auth/login",
-					    "/auth/refresh", "/api/config", "/api/openapi.json",
-					    "/health",       "/metrics",    "/{path...}" };
+	static const char *const open[] = {
+		"/auth/status", "/auth/setup",       "/auth/login",    "/auth/refresh",
+		"/api/config",  "/api/openapi.json", "/health/detail", "/health/services",
+		"/health",      "/metrics",          "/{path...}",
+	};
 	size_t count = 0;
 
 	(void)state;
