@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "clock.h"
 #include "ctl.h"
 #include "json.h"
@@ -17,7 +18,7 @@
 #define DEFAULT_ROWS  20
 #define LOOK_EVERY_MS 2000 /* also without news */
 #define ANCHOR_MAX    4096
-#define DETAIL_WIDTH  100
+#define DETAIL_WIDTH  100 /* on a terminal; a file or pipe gets all of it */
 
 /* ---- one row ---- */
 
@@ -33,8 +34,9 @@ static void who(const PB(AuditEvent) * e, struct buf *ret)
 static void print_event(const PB(AuditEvent) * e)
 {
 	char at[32], seq[24] = "-";
-	struct buf actor = BUF_INIT(1024), rest = BUF_INIT(4096);
-	size_t len = e->detail_json.len < DETAIL_WIDTH ? e->detail_json.len : DETAIL_WIDTH;
+	struct buf actor = BUF_INIT(1024), rest = BUF_INIT(64 * 1024);
+	bool is_cut = e->detail_json.len > DETAIL_WIDTH && isatty(STDOUT_FILENO);
+	size_t len = is_cut ? DETAIL_WIDTH : e->detail_json.len;
 
 	clock_format_iso(e->at_unix_ms, at);
 	if (e->seq > 0)
@@ -44,7 +46,7 @@ static void print_event(const PB(AuditEvent) * e)
 	if (e->detail_json.len > 2) { /* more than {} */
 		buf_add_str(&rest, "  ");
 		print_escape(&rest, (const char *)e->detail_json.data, len, true);
-		buf_add_str(&rest, len < e->detail_json.len ? "…" : "");
+		buf_add_str(&rest, is_cut ? "…" : "");
 	}
 	(void)printf("%s  %6s  %-16s  %-10s  %-22s  %s %s\n", at, seq, e->topic, e->outcome,
 		     buf_str(&actor), e->object_kind, buf_str(&rest));

@@ -48,6 +48,51 @@ enum ctl_exit cmd_servers(struct ctl *ctl)
 	return CTL_DONE;
 }
 
+static void print_modules(const json_t *approved, const json_t *defaults)
+{
+	static const char *const heads[] = { "MODULE", "ASKED BY", "APPROVED BY", "X" };
+	struct print_table *t = print_table_begin(heads, ARRAY_LEN(heads));
+	size_t i;
+	json_t *m;
+
+	json_array_foreach(approved, i, m)
+	{
+		BOX_CLEANUP(mem_freep)
+		char *asker = mem_printf("%s/%s", print_member(m, "server_name", "-"),
+					 print_member(m, "tool_name", "-"));
+		BOX_CLEANUP(mem_freep)
+		char *x = mem_printf("module:%s", print_member(m, "id", "?"));
+
+		print_table_row(t,
+				(const char *const[]){ print_member(m, "module_name", NULL), asker,
+						       print_member(m, "reviewed_by", NULL), x });
+	}
+	print_table_end(t, stdout);
+	(void)printf("\nEvery tool of every server may import these, and always:");
+	json_array_foreach(defaults, i, m)(void) printf(" %s", json_string_value(m));
+	(void)putchar('\n');
+}
+
+enum ctl_exit cmd_modules(struct ctl *ctl)
+{
+	BOX_CLEANUP(json_decrefp) json_t *approved = NULL;
+	BOX_CLEANUP(json_decrefp) json_t *lists = NULL;
+	struct err err = { 0 };
+	int r = session_list(ctl, "/api/approvals/modules?status=approved", &approved, &err);
+
+	if (r == 0)
+		r = session_call(ctl, "GET", "/api/settings/modules", NULL, &lists, &err);
+	if (r < 0)
+		return ctl_fail(ctl, &err);
+	if (ctl->options.json) {
+		(void)json_object_set(lists, "approved", approved);
+		print_json(stdout, lists);
+		return CTL_DONE;
+	}
+	print_modules(approved, json_object_get(lists, "default_modules"));
+	return CTL_DONE;
+}
+
 /* POST, and what the answer says. */
 static enum ctl_exit tell(const struct ctl *ctl, const char *path)
 {

@@ -277,6 +277,9 @@ static void print_outcome(const json_t *answer)
 			     print_member(answer, "tool_name", "*"));
 		print_safe(stdout, what, strlen(what));
 		(void)printf(" is %s.", print_member(answer, "status", "?"));
+		if (json_object_get(answer, "module_name") &&
+		    strcmp(print_member(answer, "status", ""), "approved") == 0)
+			(void)fputs(" Every tool of every server may import it.", stdout);
 	}
 	(void)putchar('\n');
 }

@@ -9,7 +9,9 @@
 static int keep(struct target *t, enum target_kind kind, const char *id, struct err *err)
 {
 	if (!text_is_uuid(id))
-		return err_set(err, ERR_INVALID, "'%.80s' is no id", id);
+		return err_set_field(err, ERR_INVALID, NULL,
+				     "`pending` and `modules` list the ids of requests",
+				     "'%.80s' is no id", id);
 	t->kind = kind;
 	(void)snprintf(t->id, sizeof(t->id), "%s", id);
 	return 0;

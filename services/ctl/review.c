@@ -377,6 +377,8 @@ void review_print_request(const json_t *request)
 
 	print_field(is_module(request) ? "module" : "host", what);
 	print_facts_of(request, facts, ARRAY_LEN(facts));
+	if (is_module(request))
+		print_field("holds for", "every tool of every server");
 	if (json_is_true(json_object_get(request, "allow_private")))
 		print_field("private", "addresses in private networks are allowed");
 }

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include "attrs.h"
 
 const char *const default_modules[] = {
@@ -50,6 +51,14 @@ static bool is_module_name(const char *s, size_t len)
 	return true;
 }
 
+/* What runs beside the tool's code in its process. */
+static bool is_own_module(const char *s, size_t len)
+{
+	static const char prefix[] = "mcpbox";
+
+	return len >= sizeof(prefix) - 1 && strncasecmp(s, prefix, sizeof(prefix) - 1) == 0;
+}
+
 char *module_name_read(struct arena *a, const char *field, ProtobufCBinaryData text,
 		       struct err *err)
 {
@@ -60,6 +69,11 @@ char *module_name_read(struct arena *a, const char *field, ProtobufCBinaryData t
 		at++;
 	while (len > 0 && isspace((unsigned char)at[len - 1]))
 		len--;
+	if (is_own_module(at, len)) {
+		(void)err_set_field(err, ERR_INVALID, field, NULL,
+				    "the modules of MCPBox itself are not for tools");
+		return NULL;
+	}
 	if (is_module_name(at, len))
 		return arena_dup(a, at, len);
 	(void)err_set_field(err, ERR_INVALID, field,

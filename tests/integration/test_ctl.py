@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import subprocess
+from contextlib import suppress
 
 import pytest
 
@@ -147,8 +148,10 @@ def test_password_is_asked_for_without_echo(data, registry):
             screen += os.read(terminal, 1024)
         os.write(terminal, answer)
         screen += b"|"
+    with suppress(OSError):  # EIO: it has ended and closed its side
+        while more := os.read(terminal, 1024):
+            screen += more
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    screen += os.read(terminal, 1024)
     os.close(terminal)
     assert b"secret" not in screen
     assert b"Logged in as alice" in screen
@@ -323,7 +326,8 @@ def test_module_request_is_listed_shown_and_decided_by_its_id(ctl, registry):
     assert [m["module_name"] for m in json.loads(ctl("pending", "--json").stdout)["modules"]] == ["numpy"]
     assert "numpy" in ctl("show", f"module:{REQUEST}").stdout
     answer = ctl("approve", f"module:{REQUEST}")
-    assert answer.stdout == f"Approved module:{REQUEST}. The request of news/service_status for numpy is approved.\n"
+    assert answer.stdout == f"Approved module:{REQUEST}. The request of news/service_status for numpy is approved. " \
+        "Every tool of every server may import it.\n"
     asked = question(registry, "DECIDE_MODULE")["request"]
     assert (asked["request_id"], asked["action"]) == (REQUEST, "approve")
     assert ctl("reject", f"module:{REQUEST}", "--reason", "too large").returncode == 0
@@ -413,3 +417,34 @@ def test_instances_are_json_that_status_reads(data, registry):
     tree = json.loads(run(data, "instances", "--json").stdout)
     assert tree["instances"] == []
     assert tree["state_seq"] == 1
+
+
+CALLS = [{"id": "2", "tool_name": "service_status", "executed_by": "ada", "outcome": "tool_error", "duration_ms": 3,
+          "error": "ValueError: no\x1b[2J\nline two", "created_at": "2026-11-22T10:00:01Z"},
+         {"id": "1", "tool_name": "service_status", "outcome": "ok", "duration_ms": 2, "success": True,
+          "created_at": "2026-11-22T10:00:00Z"}]
+
+
+def test_calls_are_listed_newest_last(ctl, registry):
+    registry.answers(REVIEW | {"LIST_EXECUTIONS": {"items": CALLS, "total": 2, "page": 1, "page_size": 7, "pages": 1}})
+    told = ctl("calls", "-n", "7")
+    lines = told.stdout.splitlines()
+    assert told.returncode == 0, told.stderr
+    assert lines[0].split() == ["BEGAN", "TOOL", "BY", "OUTCOME", "MS", "ERROR"]
+    assert " ok " in lines[1] and "ada" in lines[2] and lines[2].endswith("ValueError: no\\x1b[2J …")
+    assert question(registry, "LIST_EXECUTIONS")["request"]["page_size"] == 7
+    ctl("calls", "news/service_status")
+    assert question(registry, "LIST_EXECUTIONS")["request"]["tool_id"] == TOOL
+    assert [call["id"] for call in json.loads(ctl("calls", "--json").stdout)] == ["2", "1"]
+    refused = ctl("calls", "-n", "0")
+    assert refused.returncode == 1 and "from 1 to 100" in refused.stderr
+
+
+def test_modules_are_said_to_hold_for_all(ctl, registry):
+    registry.answers(REVIEW | {"GET_MODULES": {"allowed_modules": ["json", "numpy"], "default_modules": ["json"],
+                                               "is_custom": True}})
+    told = ctl("modules").stdout
+    assert "numpy" in told and f"module:{REQUEST}" in told
+    assert told.endswith("Every tool of every server may import these, and always: json\n")
+    assert "every tool of every server" in ctl("show", f"module:{REQUEST}").stdout
+    assert "Every tool of every server may import it." in ctl("approve", f"module:{REQUEST}").stdout

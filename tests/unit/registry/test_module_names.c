@@ -7,14 +7,24 @@ static void a_name_is_words_joined_by_dots_or_hyphens(void **state)
 		const char *text;
 		const char *name; /* NULL: refused */
 	} cases[] = {
-		{ "numpy", "numpy" },  { " numpy\n", "numpy" },
-		{ "a.b.c", "a.b.c" },  { "a-b_c", "a-b_c" },
-		{ "_x9", "_x9" },      { "", NULL },
-		{ "  ", NULL },        { "9x", NULL },
-		{ "a..b", NULL },      { ".a", NULL },
-		{ "a.", NULL },        { "a b", NULL },
-		{ "a;b", NULL },       { "../a", NULL },
-		{ "a\xc3\xa9", NULL }, { "https://x/y.whl", NULL },
+		{ "numpy", "numpy" },
+		{ " numpy\n", "numpy" },
+		{ "a.b.c", "a.b.c" },
+		{ "a-b_c", "a-b_c" },
+		{ "_x9", "_x9" },
+		{ "", NULL },
+		{ "  ", NULL },
+		{ "9x", NULL },
+		{ "a..b", NULL },
+		{ ".a", NULL },
+		{ "a.", NULL },
+		{ "a b", NULL },
+		{ "a;b", NULL },
+		{ "../a", NULL },
+		{ "a\xc3\xa9", NULL },
+		{ "https://x/y.whl", NULL },
+		{ "mcpbox_runtime", NULL },
+		{ "MCPBox-x", NULL },
 	};
 
 	(void)state;
