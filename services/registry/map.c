@@ -6,6 +6,8 @@
 
 enum {
 	MAP_PAGE = 200,
+	RENEW_AT_ONCE = 50,
+	RENEW_ROUNDS = 2000,
 	PAUSED_MAX = 5000,
 	MAP_BYTES = 4 * 1024 * 1024, /* half a frame: one tool more may be large */
 	BLOBS_MAX = 64,
@@ -13,18 +15,30 @@ enum {
 
 /* ---- before: permits ----------------------------------------------------------------------------- */
 
-static int renew_due(struct work *w, const void *in, struct err *err)
+/* in: where to tell how many there were. */
+static int renew_some(struct work *w, const void *in, struct err *err)
 {
+	size_t *ret_count = *(size_t *const *)in;
 	char **ids;
-	size_t count;
 	int r = store_permits_lock(w->tx);
 
-	(void)in;
 	(void)err;
 	if (r == 0)
-		r = store_permits_due(w->tx, w->now_unix_ms, &ids, &count);
-	for (size_t i = 0; r == 0 && i < count; i++)
+		r = store_permits_due(w->tx, w->now_unix_ms, RENEW_AT_ONCE, &ids, ret_count);
+	for (size_t i = 0; r == 0 && i < *ret_count; i++)
 		r = specs_renew(w, ids[i]);
+	return r;
+}
+
+/* A decision about a module outdates all of them.  Some at a time, so that nobody who changes one of these tools
+ * waits for the rest, and what was made stays made if the gateway gives up. */
+static int renew_due(struct registry *reg, struct err *err)
+{
+	size_t count = RENEW_AT_ONCE, *p = &count;
+	int r = 0;
+
+	for (int round = 0; r == 0 && count == RENEW_AT_ONCE && round < RENEW_ROUNDS; round++)
+		r = work_system(reg, renew_some, &p, err);
 	return r;
 }
 
@@ -33,7 +47,7 @@ int map_renew_permits(struct work *w, const void *message, struct err *err)
 	const PB(GetToolMapRequest) *in = message;
 
 	/* Once per snapshot: later pages belong to the state of the first. */
-	return in->cursor[0] ? 0 : work_system(w->reg, renew_due, NULL, err);
+	return in->cursor[0] ? 0 : renew_due(w->reg, err);
 }
 
 /* ---- pages --------------------------------------------------------------------------------------- */

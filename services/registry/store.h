@@ -452,9 +452,9 @@ int store_grant_set(struct store_tx *tx, const char *server_id, struct bytes has
 int store_spec_set(struct store_tx *tx, const char *tool_id, struct bytes hash) BOX_MUST_CHECK;
 
 /* One renewal at a time; then the ids of published tools whose permit is missing, has less than five
- * minutes left or speaks of other bytes. */
+ * minutes left or speaks of other bytes, at most `limit`. */
 int store_permits_lock(struct store_tx *tx) BOX_MUST_CHECK;
-int store_permits_due(struct store_tx *tx, int64_t now_unix_ms, char ***ret,
+int store_permits_due(struct store_tx *tx, int64_t now_unix_ms, uint32_t limit, char ***ret,
 		      size_t *ret_count) BOX_MUST_CHECK;
 int store_permit_put(struct store_tx *tx, const ROW(PermitRow) * permit) BOX_MUST_CHECK;
 /* Revoke what is still good of a tool, or (tool_id NULL) of a server; and the ids to publish. */

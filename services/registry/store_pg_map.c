@@ -105,13 +105,14 @@ int store_permits_lock(struct store_tx *tx)
 #define SQL_RUNS         " s.status = 'running' AND NOT" SQL_IS_PAUSED
 #define SQL_IS_PUBLISHED " t.enabled AND t.live_version IS NOT NULL AND" SQL_RUNS
 
-int store_permits_due(struct store_tx *tx, int64_t now_unix_ms, char ***ret, size_t *ret_count)
+int store_permits_due(struct store_tx *tx, int64_t now_unix_ms, uint32_t limit, char ***ret,
+		      size_t *ret_count)
 {
 	return pg_texts(tx, ret, ret_count,
 			"SELECT t.id" SQL_PUBLISHED " WHERE" SQL_IS_PUBLISHED
-			" AND NOT EXISTS (SELECT" SQL_PERMIT
-			" AND p.not_after > " SQL_MS("$1") " + interval '5 minutes') ORDER BY t.id",
-			PARAMS(P_INT(now_unix_ms)));
+			" AND NOT EXISTS (SELECT" SQL_PERMIT " AND p.not_after > " SQL_MS(
+				"$1") " + interval '5 minutes') ORDER BY t.id LIMIT $2",
+			PARAMS(P_INT(now_unix_ms), P_INT(limit)));
 }
 
 int store_permit_put(struct store_tx *tx, const ROW(PermitRow) * p)

@@ -19,6 +19,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import registry
 from product import Product, tool_code
 from usage import Usage, waiting_calls
 
@@ -163,6 +164,23 @@ class Bench:
         took = self.product.restart_executor()
         self.row("executor start to ready", "<= 1 s", f"{took:.2f} s", took <= 1)
 
+    def registry(self):
+        registry.write_many(self.product)
+        took = registry.measure_list(self.product)
+        self.row(f"tools/list, {registry.TOOLS} tools in two pages, registry stopped: p50", "<= 3 ms", f"{took} ms", took <= 3)
+        took, by_name = registry.measure_management(self.product)
+        self.details["management calls, p50 in ms"] = by_name
+        self.row("management call: p50", "<= 5 ms", f"{took} ms", took <= 5)
+        errors, count, rate = registry.measure_clients(self.product)
+        self.details["errors of REST clients"] = [str(e)[:200] for e in errors[:5]]
+        self.row(f"{registry.CLIENTS} parallel REST clients, {count} requests", "no error", f"{len(errors)} errors, {rate:.0f}/s",
+                 not errors)
+        took = registry.measure_decision(self.product)
+        self.row("approval to callable, longest of 8", "<= 1 s", f"{max(took):.2f} s", max(took) <= 1)
+        whole, before, meanwhile = registry.measure_modules(self.product)
+        self.row(f"a module decision in the specs of {registry.TOOLS} tools", "", f"{whole:.2f} s", True)
+        self.row("the longest call meanwhile, against before", "", f"{meanwhile * 1000:.0f} ms, {before * 1000:.0f} ms", True)
+
     def trace(self):
         """No target: what one call is made of, as the gateway's Server-Timing tells it."""
         for clients in (1, CLIENTS):
@@ -172,7 +190,7 @@ class Bench:
                 "us_by_stage": r["stages"], "us_outside": round(whole - sum(r["stages"].values()), 1)}
 
 
-MEASURES = ("trivial", "memory", "parallel", "warm", "heavy", "first", "start", "trace")
+MEASURES = ("trivial", "memory", "parallel", "warm", "heavy", "first", "start", "trace", "registry")
 
 
 def ms(us):
