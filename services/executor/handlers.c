@@ -130,9 +130,13 @@ static int handle_wait(struct bus_request *rq, struct err *err)
 static int inspect(struct executor *x, const PB(InspectRequest) * in, PB(InspectReply) * *ret,
 		   struct err *err)
 {
-	struct job job = { .is_inspection = true,
-			   .code = { in->python_code.data, in->python_code.len },
-			   .limits = { .timeout_ms = INSPECT_MS } };
+	struct job job = {
+		.is_inspection = true,
+		.code = { in->python_code.data, in->python_code.len },
+		.input_schema = { in->input_schema_json.data, in->input_schema_json.len },
+		.output_schema = { in->output_schema_json.data, in->output_schema_json.len },
+		.limits = { .timeout_ms = INSPECT_MS }
+	};
 	struct run_facts facts;
 	struct run run;
 	int r;

@@ -80,6 +80,12 @@ static void add_json(struct buf *b, const char *key, struct bytes text)
 	}
 }
 
+static void add_schemas(const struct job *job, struct buf *ret)
+{
+	add_json(ret, "input_schema", job->input_schema);
+	add_json(ret, "output_schema", job->output_schema);
+}
+
 int job_add_payload(const struct job *job, struct buf *ret, struct err *err)
 {
 	struct bytes code = job->is_inspection ? (struct bytes){ "", 0 } : job->code;
@@ -88,8 +94,8 @@ int job_add_payload(const struct job *job, struct buf *ret, struct err *err)
 		return err_set(err, ERR_INVALID, "the code is not UTF-8");
 	buf_printf(ret, "{\"kind\":\"%s\",\"code\":", job->is_inspection ? "inspect" : "run");
 	json_add_string(ret, code.data, code.len);
-	add_json(ret, "input_schema", job->input_schema);
-	add_json(ret, "output_schema", job->output_schema);
+	if (!job->is_inspection) /* which has them in its arguments */
+		add_schemas(job, ret);
 	buf_add_str(ret, ",\"modules\":[");
 	for (size_t i = 0; i < job->module_count; i++) {
 		if (i)
@@ -106,6 +112,7 @@ static void add_arguments(const struct job *job, struct buf *ret)
 	if (job->is_inspection) {
 		buf_add_str(ret, "{\"code\":");
 		json_add_string(ret, job->code.data, job->code.len);
+		add_schemas(job, ret);
 		buf_add_char(ret, '}');
 	} else if (job->arguments.len > 0) {
 		buf_add(ret, job->arguments.data, job->arguments.len);

@@ -161,7 +161,10 @@ static void judge_server(struct work *w, struct plan *plan, const ROW(FileServer
 static int inspect_server(struct work *w, struct plan_server *s, struct err *err)
 {
 	for (size_t i = 0; i < s->tool_count && !s->refused; i++) {
-		int r = inspect_require_main(w, s->tools[i].head->python_code, err);
+		const ROW(FileVersion) *head = s->tools[i].head;
+		const struct inspect_what what = { head->python_code, head->input_schema_json,
+						   head->output_schema_json };
+		int r = inspect_require_sound(w, &what, err);
 
 		if (r == -ERR_INVALID || r == -ERR_TOO_LARGE) {
 			s->refused = refuse(w, "tool '%s': %s", s->tools[i].name, err->text);

@@ -5,7 +5,7 @@
 
 enum { INSPECT_MS = 4000, INSPECT_TRIES = 3 };
 
-static int ask(struct work *w, const PB(Instance) * executor, ProtobufCBinaryData code,
+static int ask(struct work *w, const PB(Instance) * executor, const struct inspect_what *what,
 	       struct err *err)
 {
 	PB(InspectRequest) question = MCPBOX__V1__INSPECT_REQUEST__INIT;
@@ -16,7 +16,9 @@ static int ask(struct work *w, const PB(Instance) * executor, ProtobufCBinaryDat
 	uint8_t *packed;
 	int r;
 
-	question.python_code = code;
+	question.python_code = what->code;
+	question.input_schema_json = what->input_schema;
+	question.output_schema_json = what->output_schema;
 	memcpy(to.boot_id, executor->boot_id.data, BOOT_ID_SIZE);
 	r = bus_call(w->reg->bus, &to, MSG_INSPECT, &question.base, &opts, &answer, err);
 	if (r != 0)
@@ -36,7 +38,7 @@ static bool is_final(int r)
 	return r == 0 || r == -ERR_INVALID || r == -ERR_TOO_LARGE;
 }
 
-int inspect_code(struct work *w, ProtobufCBinaryData code, struct err *err)
+int inspect_code(struct work *w, const struct inspect_what *what, struct err *err)
 {
 	size_t count;
 	PB(Instance) **all = lease_list(w->reg->leases, &w->arena, &count);
@@ -49,7 +51,7 @@ int inspect_code(struct work *w, ProtobufCBinaryData code, struct err *err)
 		tried++;
 		err_done(err);
 		*err = (struct err){ 0 };
-		r = ask(w, all[i], code, err);
+		r = ask(w, all[i], what, err);
 		if (is_final(r))
 			return r;
 		log_warn("inspect.failed", F_STR("executor", all[i]->instance), F_ERR(err));
@@ -61,13 +63,10 @@ int inspect_code(struct work *w, ProtobufCBinaryData code, struct err *err)
 				   : "no executor is running to check the code");
 }
 
-int inspect_require_main(struct work *w, ProtobufCBinaryData code, struct err *err)
+static int require_main(struct work *w, struct err *err)
 {
-	int r = inspect_code(w, code, err);
 	const PB(InspectReply) *seen = w->inspected;
 
-	if (r != 0)
-		return r;
 	if (seen->error.len) /* names its line */
 		return err_set_field(err, ERR_INVALID, "python_code", NULL, "%s",
 				     work_text(w, seen->error));
@@ -78,4 +77,25 @@ int inspect_require_main(struct work *w, ProtobufCBinaryData code, struct err *e
 		return err_set_field(err, ERR_INVALID, "python_code", "define async def main(...)",
 				     "the code defines no function main");
 	return 0;
+}
+
+static int require_schema(struct work *w, const char *field, ProtobufCBinaryData error,
+			  struct err *err)
+{
+	if (error.len == 0)
+		return 0;
+	return err_set_field(err, ERR_INVALID, field, "see JSON Schema 2020-12",
+			     "the %s cannot be used: %s", field, work_text(w, error));
+}
+
+int inspect_require_sound(struct work *w, const struct inspect_what *what, struct err *err)
+{
+	int r = inspect_code(w, what, err);
+
+	if (r == 0 && what->code.len)
+		r = require_main(w, err);
+	if (r == 0)
+		r = require_schema(w, "input_schema", w->inspected->input_schema_error, err);
+	return r == 0 ? require_schema(w, "output_schema", w->inspected->output_schema_error, err)
+		      : r;
 }

@@ -3,10 +3,18 @@
 
 #include "work.h"
 
+/* What is to be looked at; without bytes: it is not. */
+struct inspect_what {
+	ProtobufCBinaryData code;
+	ProtobufCBinaryData input_schema, output_schema; /* of the author's own: JSON objects */
+};
+
 /* Sets w->inspected.  -ERR_UNAVAILABLE when no executor answers. */
-int inspect_code(struct work *w, ProtobufCBinaryData code, struct err *err) BOX_MUST_CHECK;
-/* The same, and the source must parse and define main: -ERR_INVALID says where it does not. */
-int inspect_require_main(struct work *w, ProtobufCBinaryData code, struct err *err) BOX_MUST_CHECK;
+int inspect_code(struct work *w, const struct inspect_what *what, struct err *err) BOX_MUST_CHECK;
+/* The same, and the source must parse and define main, schemas must be such: -ERR_INVALID names the
+ * field and says what is wrong. */
+int inspect_require_sound(struct work *w, const struct inspect_what *what,
+			  struct err *err) BOX_MUST_CHECK;
 
 /* The `warnings` of a reply, borrowed from what the executor saw. */
 #define INSPECT_FILL_WARNINGS(reply, seen)               \

@@ -270,7 +270,12 @@ int tool_inspect_create(struct work *w, const void *message, struct err *err)
 
 	if (r == 0)
 		r = tool_check_new(in, err);
-	return r == 0 ? inspect_require_main(w, in->python_code, err) : r;
+	return r == 0 ? inspect_require_sound(w,
+					      &(struct inspect_what){ in->python_code,
+								      in->input_schema_json,
+								      in->output_schema_json },
+					      err)
+		      : r;
 }
 
 /* ---- update -------------------------------------------------------------------------------------- */
@@ -391,11 +396,15 @@ static int check_update(const PB(UpdateToolRequest) * in, struct err *err)
 int tool_inspect_update(struct work *w, const void *message, struct err *err)
 {
 	const PB(UpdateToolRequest) *in = message;
+	struct inspect_what what = { .input_schema = in->input_schema_json,
+				     .output_schema = in->output_schema_json };
 	int r = check_update(in, err);
 
-	if (r < 0 || !in->python_code_opt_case)
+	if (in->python_code_opt_case)
+		what.code = in->python_code;
+	if (r < 0 || (!what.code.len && !what.input_schema.len && !what.output_schema.len))
 		return r;
-	return inspect_require_main(w, in->python_code, err);
+	return inspect_require_sound(w, &what, err);
 }
 
 /* Switching a tool on or off is no new content: no version, no review. */
@@ -541,7 +550,7 @@ int tool_inspect_validate(struct work *w, const void *message, struct err *err)
 	const PB(ValidateCodeRequest) *in = message;
 	int r = check_code("code", in->code, err);
 
-	return r == 0 ? inspect_code(w, in->code, err) : r;
+	return r == 0 ? inspect_code(w, &(struct inspect_what){ .code = in->code }, err) : r;
 }
 
 int tool_validate(struct work *w, const void *message, struct err *err)

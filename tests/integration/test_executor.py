@@ -377,6 +377,15 @@ def test_inspects_without_running(world):
                                     "q (line 1): its default does not fit its type: [] is not of type integer"]
 
 
+def test_inspects_schemas_of_the_author(world):
+    at = world.at["work_addr"]
+    ask = {"addr": at, "code": "def main(): pass", "input_schema": '{"properties":{"a":{"$ref":"#/$defs/b"}}}', "output_schema": '{"type":"object"}'}
+    reply = world.registry.tell(inspect=ask)["reply"]
+    assert reply["input_schema_error"] == "nothing in the schema is named by '#/$defs/b'" and not reply["output_schema_error"]
+    reply = world.registry.tell(inspect={"addr": at, "code": "", "output_schema": '{"type":"text"}'})["reply"]
+    assert reply["output_schema_error"] == 'unknown type "text"' and not reply["input_schema_error"]
+
+
 def test_a_gateway_may_not_inspect(world):
     assert world.gateway.tell(inspect={"addr": world.at["work_addr"], "code": "x"})["error"]["code"] == "denied"
 

@@ -265,7 +265,13 @@ def test_code_is_checked_by_an_executor(registry):
         r.llm("CREATE_TOOL", **tool, limits={"memory_mb": 999999})
     with pytest.raises(Refused, match="timeout_ms"):
         r.llm("CREATE_TOOL", **tool, timeout_ms=1)
+    with pytest.raises(Refused, match="the input_schema cannot be used: faulty in"):
+        r.llm("CREATE_TOOL", **tool, input_schema={"type": "object", "title": "faulty"})
+    with pytest.raises(Refused, match="the output_schema cannot be used: faulty out"):
+        r.llm("CREATE_TOOL", **tool, output_schema={"title": "faulty"})
     tool_id = r.llm("CREATE_TOOL", **tool, input_schema={"type": "object", "required": []})["id"]
+    with pytest.raises(Refused, match="faulty out"):
+        r.llm("UPDATE_TOOL", tool_id=tool_id, output_schema={"title": "faulty"})
     made = r.llm("GET_TOOL", tool_id=tool_id)["tool"]
     assert made["input_schema"] == {"type": "object", "required": []} and made["description"] == "What it does."
     assert r.asker.send({"do": "leave"})["ok"]

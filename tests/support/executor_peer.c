@@ -8,7 +8,7 @@
  * registry:
  *	{"sign":{"permit":{...},"spec":{...},"grant":{...}}}  ->  {"permit","spec","grant"}  base64; hashes are filled in
  *	{"revoke":"PERMIT_ID"}                               ->  {}
- *	{"inspect":{"addr","code"}}                          ->  {"reply":{...}} or {"error":{"code","text"}}
+ *	{"inspect":{"addr","code",...}}                         ->  {"reply":{...}} or {"error":{"code","text"}}
  * and unasked {"lease":{...}} whenever an instance renews with other facts.
  * gateway:
  *	{"execute":{"addr","call_id","permit","blobs":[...],"arguments","wants_progress","log_level"}}, {"wait":{...}},
@@ -307,6 +307,8 @@ static void ask_inspect(const json_t *what, struct buf *line)
 	PB(InspectRequest) q = MCPBOX__V1__INSPECT_REQUEST__INIT;
 
 	q.python_code = pb_text(text_of(what, "code"));
+	q.input_schema_json = pb_text(text_of(what, "input_schema"));
+	q.output_schema_json = pb_text(text_of(what, "output_schema"));
 	ask(what, MSG_INSPECT, &q.base, line);
 }
 

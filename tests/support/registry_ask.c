@@ -91,6 +91,10 @@ static int inspect(struct bus_request *rq, struct err *err)
 		reply.warnings = &odd;
 		reply.n_warnings = 1;
 	}
+	if (memmem(in->input_schema_json.data, in->input_schema_json.len, "faulty", 6))
+		reply.input_schema_error = pb_text("faulty in");
+	if (memmem(in->output_schema_json.data, in->output_schema_json.len, "faulty", 6))
+		reply.output_schema_error = pb_text("faulty out");
 	bus_answer(rq, &reply.base);
 	return 0;
 }

@@ -193,6 +193,8 @@ static void call_is_a_frame_with_the_arguments(void **state)
 	check_call(&job, "{\"arguments\":{}}");
 	job.is_inspection = true;
 	check_call(&job, "{\"arguments\":{\"code\":\"x\"}}");
+	job.input_schema = (struct bytes){ "{\"type\":1}", 10 };
+	check_call(&job, "{\"arguments\":{\"code\":\"x\",\"input_schema\":{\"type\":1}}}");
 }
 
 static void arguments_over_the_ceiling_are_refused(void **state)

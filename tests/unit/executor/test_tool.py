@@ -449,7 +449,10 @@ class Events(unittest.TestCase):
 
     def test_an_inspection_derives_the_schema_of_the_code_that_it_is_given(self):
         with RuntimeProcess("", kind="inspect") as process:
+            found = process.run(code="def main(n: int): pass", input_schema={"type": "object"}, output_schema={"type": "text"})["inspect"]
+            self.assertEqual((found["input_schema_error"], found["output_schema_error"]), ("", 'unknown type "text"'))
             found = process.run(code="def main(n: int): pass")["inspect"]
+            self.assertEqual((found["input_schema_error"], found["output_schema_error"]), ("", ""))
         self.assertEqual(found["input_schema"]["required"], ["n"])
 
 

@@ -18,6 +18,39 @@ def problem(value, made):
     return validate.Checker(made).problem(value)
 
 
+class Faults(unittest.TestCase):
+    # schema, what is said of it
+    ROWS = (
+        ({"minimum": "a"}, 'minimum must be a number, not "a"'), ({"multipleOf": 0}, "multipleOf must be a number above 0, not 0"),
+        ({"type": "strin"}, 'unknown type "strin"'), ({"$defs": {"unused": {"type": "x"}}}, 'unknown type "x"'),
+        ({"properties": 5}, "properties must be an object of schemas, not 5"), ({"allOf": []}, "allOf must be a list of schemas, not []"),
+        ({"required": "a"}, 'required must be a list of names, not "a"'), ({"items": [{}]}, "[{}] is no schema"),
+        ({"minLength": -1}, "minLength must be a whole number that is not negative, not -1"), ({"enum": 3}, "enum must be a list, not 3"),
+        ({"$ref": "#/$defs/x"}, "nothing in the schema is named by '#/$defs/x'"), ({"$id": 5}, "$id must be a text, not 5"),
+        ({"$ref": "https://example.com/x"}, "only references inside the schema are followed, not 'https://example.com/x'"),
+        ({"pattern": "("}, 'the pattern "(" cannot be used: missing ), unterminated subpattern at position 0'),
+        ({"$anchor": []}, "a keyword has a value of another kind"), ({"uniqueItems": 1}, "uniqueItems must be true or false, not 1"),
+        ({"dependentRequired": {"a": "b"}}, 'dependentRequired must be an object of lists of names, not {"a": "b"}'),
+    )
+
+    def test_what_is_wrong_with_a_schema_is_told_before_it_is_used(self):
+        for schema, text in self.ROWS:
+            with self.subTest(schema):
+                self.assertEqual(validate.fault(schema), text)
+                self.assertEqual(validate.fault({"properties": {"p": {"items": schema}}}), text)
+
+    def test_a_schema_without_end_is_told(self):
+        deep = {}
+        for _ in range(5000):
+            deep = {"not": deep}
+        self.assertEqual(validate.fault(deep), "nested too deep")
+
+    def test_schemas_that_can_be_used_have_none(self):
+        for schema in (*(row[0] for row in Keywords.ROWS), TREE, STRICT_TREE, True, {"properties": {"next": {"$ref": "#"}}}):
+            with self.subTest(schema):
+                self.assertEqual(validate.fault(schema), "")
+
+
 class Keywords(unittest.TestCase):
     # schema, a value that fits, one that does not
     ROWS = (

@@ -76,15 +76,18 @@ def _serve(bound, arguments):
 
 
 class Inspection:
-    """The tool that derives schemas: the source comes as the argument `code`."""
+    """The tool that derives schemas: the source comes as the argument `code`, schemas of the author's own beside it."""
 
     def __init__(self):
-        from . import schema
+        from . import schema, validate
 
-        self.derive = schema.derive
+        self.derive, self.fault = schema.derive, validate.fault
 
     def prepare(self):
         self.run({"code": "def main(a: int): pass"})
 
     def run(self, values, secrets=None):
-        return result.encode_inspection(self.derive(values["code"]))
+        found = self.derive(values["code"])
+        for name in ("input_schema", "output_schema"):
+            found[name + "_error"] = self.fault(values[name]) if name in values else ""
+        return result.encode_inspection(found)

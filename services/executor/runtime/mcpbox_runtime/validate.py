@@ -591,6 +591,57 @@ class _Compiler:
         return found
 
 
+def _is_size(v):
+    return _is_integer(v) and v >= 0
+
+
+def _is_names(v):
+    return isinstance(v, list) and all(isinstance(name, str) for name in v)
+
+
+# What the values of keywords must be, where compiling them alone would not tell.
+_OPERANDS = {
+    **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), (_is_number, "a number")),
+    "multipleOf": (lambda v: _is_number(v) and v > 0, "a number above 0"),
+    **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties", "minContains",
+                     "maxContains"), (_is_size, "a whole number that is not negative")),
+    "uniqueItems": (lambda v: isinstance(v, bool), "true or false"),
+    "required": (_is_names, "a list of names"),
+    "enum": (lambda v: isinstance(v, list), "a list"),
+    "dependentRequired": (lambda v: isinstance(v, dict) and all(map(_is_names, v.values())), "an object of lists of names"),
+    **dict.fromkeys(("$ref", "$dynamicRef", "$id", "$anchor", "$dynamicAnchor", "pattern"),
+                    (lambda v: isinstance(v, str), "a text")),
+    **dict.fromkeys(_MANY, (lambda v: isinstance(v, list) and v, "a list of schemas")),
+    **dict.fromkeys(_NAMED, (lambda v: isinstance(v, dict), "an object of schemas")),
+}
+
+
+def _check(compiler, schema):
+    """Every schema inside, used or not."""
+    for keyword, (test, text) in _OPERANDS.items() if isinstance(schema, dict) else ():
+        if keyword in schema and not test(schema[keyword]):
+            raise SchemaError("%s must be %s, not %s" % (keyword, text, _show(schema[keyword])))
+    for inner in _parts(schema) if isinstance(schema, dict) else ():
+        _check(compiler, inner)
+    compiler.node(schema)
+    for keyword in ("$ref", "$dynamicRef"):
+        if isinstance(schema, dict) and keyword in schema:
+            compiler.node(compiler.resolve(schema[keyword], schema))
+
+
+def fault(schema):
+    """Why a schema cannot be used, or "": what Checker would say of it when it is asked."""
+    try:
+        _check(_Compiler(schema), schema)
+    except SchemaError as e:
+        return str(e)
+    except RecursionError:
+        return "nested too deep"
+    except (TypeError, AttributeError):  # of names and references that are no text: before anything was checked
+        return "a keyword has a value of another kind"
+    return ""
+
+
 class Checker:
     """One schema, compiled.  What is wrong with the schema itself is kept until somebody asks."""
 
