@@ -198,6 +198,20 @@ static int check_trust(const struct plan *plan, const PB(ImportRequest) * in, st
 			     "this instance's key did not sign the file (SHA-256 %s)", sha256);
 }
 
+static int check_count(const ROW(FileContent) * c, struct err *err)
+{
+	size_t tools = 0;
+
+	for (size_t i = 0; i < c->n_servers; i++)
+		tools += c->servers[i]->n_tools;
+	if (tools <= IMPORT_ALL_MAX && c->n_servers <= IMPORT_ALL_MAX &&
+	    c->n_modules <= IMPORT_ALL_MAX)
+		return 0;
+	return err_set_field(err, ERR_TOO_LARGE, "file", "export servers one by one",
+			     "a file may hold %d servers, tools and modules at most",
+			     IMPORT_ALL_MAX);
+}
+
 int import_prepare(struct work *w, const void *message, struct err *err)
 {
 	const PB(ImportRequest) *in = message;
@@ -210,6 +224,8 @@ int import_prepare(struct work *w, const void *message, struct err *err)
 	w->object_kind = "file";
 	if (r == 0)
 		r = check_trust(plan, in, err);
+	if (r == 0)
+		r = check_count(plan->file.content, err);
 	if (r < 0)
 		return r;
 	plan->server_count = plan->file.content->n_servers;

@@ -4,7 +4,11 @@
 #include "import_read.h"
 #include "work.h"
 
-enum { IMPORT_TOOLS_MAX = 1000, IMPORT_NOTES_MAX = 500 };
+enum {
+	IMPORT_TOOLS_MAX = 1000, /* of a server */
+	IMPORT_ALL_MAX = 2000,   /* of a file: an executor looks at each */
+	IMPORT_NOTES_MAX = 500,
+};
 
 /* Texts for people, in the arena; those beyond IMPORT_NOTES_MAX are counted only. */
 struct notes {

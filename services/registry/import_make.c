@@ -31,6 +31,14 @@ static const char *known_status(const struct plan *plan, const char *status)
 	return "pending";
 }
 
+/* Who asked, "" for nobody known; a stranger's file could name anybody.  in_file: NULL when it names none. */
+static const char *asker(const struct work *w, const struct plan *plan, const char *in_file)
+{
+	if (!plan->file.is_verified)
+		return w->actor->author;
+	return in_file ? in_file : "";
+}
+
 /* ---- names --------------------------------------------------------------------------------------- */
 
 enum { NAME_MAX_BYTES = 60 };
@@ -133,11 +141,9 @@ static void fill_host(struct work *w, const struct plan *plan, const ROW(FileHos
 	n->n_methods = in->n_methods;
 	n->path_prefixes = in->path_prefixes;
 	n->n_path_prefixes = in->n_path_prefixes;
-	n->requested_by = in->requested_by;
+	n->requested_by = (char *)(uintptr_t)asker(w, plan, in->requested_by);
 	n->requested_by_opt_case =
-		in->requested_by_opt_case
-			? MCPBOX__V1__NETWORK_REQUEST__REQUESTED_BY_OPT_REQUESTED_BY
-			: 0;
+		n->requested_by[0] ? MCPBOX__V1__NETWORK_REQUEST__REQUESTED_BY_OPT_REQUESTED_BY : 0;
 	n->source = arena_str(&w->arena, o->tool ? "llm" : "admin");
 	n->status = arena_str(&w->arena, status);
 	if (strcmp(status, "pending") == 0)
@@ -216,11 +222,9 @@ static void fill_module(struct work *w, const struct plan *plan, const ROW(FileM
 	m->id = new_id(w);
 	m->module_name = name;
 	m->justification = in->justification.len ? in->justification : pb_text("Imported");
-	m->requested_by = in->requested_by;
+	m->requested_by = (char *)(uintptr_t)asker(w, plan, in->requested_by);
 	m->requested_by_opt_case =
-		in->requested_by_opt_case
-			? MCPBOX__V1__MODULE_REQUEST__REQUESTED_BY_OPT_REQUESTED_BY
-			: 0;
+		m->requested_by[0] ? MCPBOX__V1__MODULE_REQUEST__REQUESTED_BY_OPT_REQUESTED_BY : 0;
 	m->status = arena_str(&w->arena, status);
 	if (strcmp(status, "pending") == 0)
 		return;
