@@ -20,7 +20,7 @@ int tool_add_version(struct work *w, PB(Tool) * tool, ROW(VersionRow) * change, 
 /* Texts, code, limits and schemas, as the contract has them.  The code itself is inspect.h's. */
 int tool_check_new(const PB(CreateToolRequest) * in, struct err *err);
 /* Its content; what the request leaves open comes from w->inspected. */
-void tool_version_of_new(struct work *w, const PB(CreateToolRequest) * in, ROW(VersionRow) * ret);
+void tool_version_of_new(struct work *w, const PB(CreateToolRequest) * in, ROW(VersionRow) * v);
 /* Chooses the published name and makes the row.  Its versions are stored next. */
 int tool_insert(struct work *w, const PB(Server) * server, PB(Tool) * tool, struct err *err);
 /* As tool->current_version, by whoever asks.  source: manual, import, rollback. */
