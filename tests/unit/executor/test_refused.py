@@ -66,6 +66,8 @@ class Limits(Told):
         frame = answer(raised(source), source)
         self.assertEqual((frame["kind"], frame["detail"]["line_number"]), ("memory", 2))
         self.assertIn(">    2 |   [0] * 10**15", frame["detail_text"])
+        source = SAID_BY_C % "MemoryError('Unable to allocate 74.5 GiB')"
+        self.assertTrue(answer(raised(source), source)["detail_text"].startswith("Unable to allocate 74.5 GiB\nMemoryError at line 1"))
 
     def test_what_the_tool_raises_itself_is_no_limit(self):
         for source in ("raise MemoryError('my own')", "raise RuntimeError(\"can't start new thread\")",

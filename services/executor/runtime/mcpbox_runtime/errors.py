@@ -155,16 +155,18 @@ def _hint(e, text):
 
 def _out_of_memory(e, lines):
     """Says where, as far as there is memory for it once the tool's own is freed."""
+    line, said = None, ""
     try:
         line = (_frames(e, "tool.py") or [(None, "")])[-1][0]
+        said = _text_of(e)[:PREVIEW_MAX]  # numpy says how much it asked for
     except MemoryError:
-        line = None
+        pass
     e.__traceback__ = e.__context__ = None  # they hold what the tool holds
     try:
-        detail = {"message": "MemoryError", "error_type": "MemoryError"}
+        detail = {"message": said or "MemoryError", "error_type": "MemoryError"}
         if line:
             detail.update(line_number=line, code_context=_context(line, lines))
-        return _frame("memory", "MemoryError", detail, _for_people(detail))
+        return _frame("memory", "MemoryError", detail, "\n".join(filter(None, (said, _for_people(detail)))))
     except MemoryError:
         return _frame("memory", "MemoryError")
 
