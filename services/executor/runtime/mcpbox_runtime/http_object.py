@@ -230,7 +230,8 @@ async def _handle(request):
     from . import host
 
     body = await request.aread()
-    if request.headers["host"].encode("latin-1") != request.url.netloc:
+    netloc = request.url.netloc.decode("ascii")
+    if request.headers.get("host", netloc) != netloc:
         raise httpx.LocalProtocolError("the header Host cannot be set: it is that of the URL", request=request)
     # libcurl asks for the codings that it can undo; framing is the proxy's business.
     skipped = ("accept-encoding", "content-length", "transfer-encoding", "connection", "host")
