@@ -145,6 +145,7 @@ static const struct route routes[] = {
 	ASK("GET", "/api/servers/{server_id}/secrets", NO_BODY, LIST_SECRETS, 0, 200, NULL),
 	ASK("POST", "/api/servers/{server_id}/secrets", SMALL, ADD_SECRET, 0, 201, &secret),
 	ASK("PUT", "/api/servers/{server_id}/secrets/{key}", LARGE, SET_SECRET, 0, 200, &secret),
+	ASK("POST", "/api/keys/rotate", SMALL, ROTATE_KEYS, 0, 200, NULL),
 	ASK("DELETE", "/api/servers/{server_id}/secrets/{key}", SMALL, DELETE_SECRET, 0, 204,
 	    &nothing),
 	ASK("POST", "/api/servers/{server_id}/pause", SMALL, PAUSE, 0, 200, NULL),

@@ -75,6 +75,7 @@
 	X(103, LIST_SECRETS, list_secrets_request, list_secrets_reply)                           \
 	X(104, SET_SECRET, set_secret_request, secret_reply)                                     \
 	X(105, DELETE_SECRET, delete_secret_request, success_reply)                              \
+	X(106, ROTATE_KEYS, rotate_keys_request, rotate_keys_reply)                              \
 	X(110, GET_TOOL_LOGS, get_tool_logs_request, get_tool_logs_reply)                        \
 	X(111, LIST_EXECUTIONS, list_executions_request, list_executions_reply)                  \
 	X(112, GET_EXECUTION, get_execution_request, execution)                                  \

@@ -196,10 +196,10 @@ static const char *const topics[] = {
 	"tool.approved",   "tool.created",    "tool.deleted",     "tool.refused",
 	"tool.rejected",   "tool.revoked",    "host.deleted",     "module.approved",
 	"module.deleted",  "module.rejected", "module.requested", "module.revoked",
-	"secret.created",  "secret.deleted",  "secret.set",       "server.paused",
-	"token.created",   "token.deleted",   "user.created",     "user.deleted",
-	"user.updated",    "server.resumed",  "tool.submitted",   "tool.tested",
-	"tool.updated",    "tool.validated",
+	"keys.rotated",    "secret.created",  "secret.deleted",   "secret.set",
+	"server.paused",   "token.created",   "token.deleted",    "user.created",
+	"user.deleted",    "user.updated",    "server.resumed",   "tool.submitted",
+	"tool.tested",     "tool.updated",    "tool.validated",
 };
 
 static bool is_topic(const char *text)

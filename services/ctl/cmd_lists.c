@@ -145,6 +145,11 @@ enum ctl_exit cmd_resume(struct ctl *ctl)
 	return ctl->arg_count ? tell_server(ctl, "servers", "resume") : tell(ctl, "/api/resume");
 }
 
+enum ctl_exit cmd_keys_rotate(struct ctl *ctl)
+{
+	return tell(ctl, "/api/keys/rotate");
+}
+
 /* All tools of all servers, each with its server's name. */
 static int load_tools(const struct ctl *ctl, json_t **ret, struct err *err)
 {

@@ -36,6 +36,7 @@ ctl_command_fn cmd_audit_tail, cmd_audit_verify;
 ctl_command_fn cmd_start, cmd_stop, cmd_pause, cmd_resume, cmd_reuse_on, cmd_reuse_off;
 ctl_command_fn cmd_calls, cmd_modules, cmd_tools, cmd_servers, cmd_executors, cmd_instances;
 ctl_command_fn cmd_keys_init, cmd_keys_mark, cmd_keys_seal, cmd_keys_open;
+ctl_command_fn cmd_keys_rotate;
 ctl_command_fn cmd_export, cmd_import;
 ctl_command_fn cmd_user_add, cmd_user_list, cmd_user_role, cmd_user_remove;
 ctl_command_fn cmd_sessions, cmd_session_end;

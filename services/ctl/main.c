@@ -78,6 +78,8 @@ static const struct ctl_command commands[] = {
 	  "write the key that is sealed in FILE to --out" },
 	{ "keys mark", "FILE", 1, OPT(OPTION_ROOT), cmd_keys_mark,
 	  "print what only the holder of the root key can print of FILE" },
+	{ "keys rotate", "", 0, 0, cmd_keys_rotate,
+	  "seal all secrets anew, with a new key, while everything runs" },
 };
 
 static const char what_x_is[] =

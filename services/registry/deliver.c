@@ -1,6 +1,7 @@
 #include "deliver.h"
 
 #include <string.h>
+#include "data_keys.h"
 #include "delivery.h"
 #include "log.h"
 #include "seal.h"
@@ -28,7 +29,7 @@ static void deliver(struct work *w, PB(Grant) * g, const ROW(SecretRow) * row)
 {
 	BOX_CLEANUP(secret_freep) struct secret *value = NULL;
 
-	if (seal_open(w->reg->seal_key, g->server_id, row->key_name, row->value, &value) < 0)
+	if (data_key_open(w->reg, g->server_id, row, &value) < 0)
 		log_error("secret.not_opened", F_STR("server", g->server_id),
 			  F_STR("key", row->key_name));
 	else if (strcmp(row->mode, "reveal") == 0)
@@ -52,6 +53,6 @@ int deliver_secrets(struct work *w, PB(Grant) * g)
 		deliver(w, g, rows[i]);
 	g->placeholder_seed =
 		pb_bytes(arena_alloc(&w->arena, PLACEHOLDER_SEED_LEN), PLACEHOLDER_SEED_LEN);
-	seal_seed(w->reg->seal_key, g->server_id, g->placeholder_seed.data);
+	seal_seed(w->reg->wrap_key, g->server_id, g->placeholder_seed.data);
 	return 0;
 }

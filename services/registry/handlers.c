@@ -3,6 +3,7 @@
  * principal needs, how it touches the database, what it is called in the audit when refused.
  */
 #include "handlers.h"
+#include "data_keys.h"
 
 #include "mem.h"
 #include "nouns.h"
@@ -76,6 +77,7 @@ const struct op registry_ops[] = {
 	{ MSG_ADD_SECRET,             ADMIN,    RIGHT_EDIT,     OP_CHANGE,   STAYS, "secret.created",  NULL,                    secret_add },
 	{ MSG_LIST_SECRETS,           ADMIN,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    secret_list },
 	{ MSG_SET_SECRET,             ADMIN,    RIGHT_SETTINGS, OP_SECRET,   MOVES, "secret.set",      NULL,                    secret_set },
+	{ MSG_ROTATE_KEYS,            ADMIN,    RIGHT_SETTINGS, OP_CHANGE,   MOVES, "keys.rotated",    NULL,                    keys_rotate },
 	{ MSG_DELETE_SECRET,          ADMIN,    RIGHT_SETTINGS, OP_CHANGE,   MOVES, "secret.deleted",  NULL,                    secret_delete },
 	{ MSG_LIST_EXECUTIONS,        ADMIN,    RIGHT_READ,     OP_READ,     STAYS, NULL,              NULL,                    execution_list },
 	{ MSG_GET_EXECUTION,          ADMIN,    RIGHT_READ,     OP_READ,     STAYS, NULL,              NULL,                    execution_get },

@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include "clock.h"
 #include "crypto.h"
+#include "data_keys.h"
 #include "handlers.h"
 #include "json.h"
 #include "log.h"
@@ -12,7 +13,6 @@
 #include "parse.h"
 #include "registry.h"
 #include "retention.h"
-#include "seal.h"
 #include "status.h"
 #include "trials.h"
 #include "work.h"
@@ -31,8 +31,10 @@ static int open_keys(struct registry *reg, struct secret **ret_root, struct err 
 		return err_set(err, ERR_INVALID, "MCPBOX_ENCRYPTION_KEY must be 64 hex digits");
 	}
 	*ret_root = root;
-	reg->seal_key = secret_new(NULL, CRYPTO_KEY_SIZE);
-	crypto_derive(root->data, SEAL_LABEL, reg->seal_key->data);
+	reg->first_data_key = secret_new(NULL, CRYPTO_KEY_SIZE);
+	crypto_derive(root->data, DATA_KEY_FIRST_LABEL, reg->first_data_key->data);
+	reg->wrap_key = secret_new(NULL, CRYPTO_KEY_SIZE);
+	crypto_derive(root->data, DATA_KEY_WRAP_LABEL, reg->wrap_key->data);
 	return keys_from_root(root, KEY_GENERATION, &reg->keys, err);
 }
 
@@ -79,7 +81,7 @@ static int check_key(struct registry *reg, const struct secret *root, struct err
 			err, ERR_DENIED,
 			"MCPBOX_ENCRYPTION_KEY is not the key that this database was set up with; "
 			"nothing was changed. Give the right one, or restore a back-up into a new "
-			"data directory");
+			"data directory; if the key is lost, so are the values of secrets");
 	return r;
 }
 
@@ -241,7 +243,8 @@ static void registry_stop(struct registry *reg)
 	status_free(reg->status);
 	leases_free(reg->leases);
 	store_free(reg->store);
-	secret_free(reg->seal_key);
+	secret_free(reg->first_data_key);
+	secret_free(reg->wrap_key);
 	keys_free(reg->keys);
 	cfg_free(registry_cfg_rows, registry_cfg_row_count, &reg->cfg);
 }

@@ -17,7 +17,9 @@ struct registry {
 	struct service service;
 	struct registry_cfg cfg;
 	struct keys *keys;
-	struct secret *seal_key; /* of secrets at rest, derived from the root */
+	struct secret *
+		first_data_key; /* of secrets at rest, before any rotation: derived from the root */
+	struct secret *wrap_key; /* seals the others; derived from the root */
 	struct bus_tls *tls;
 	struct store *store;
 	struct bus *bus;

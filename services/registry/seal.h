@@ -1,4 +1,4 @@
-/* Secrets at rest: XChaCha20-Poly1305 under a key derived from the root, bound to server and name, so that a value
+/* Secrets at rest: XChaCha20-Poly1305 under one of the keys of data_keys.h, bound to server and name, so that a value
  * copied to another row does not open. */
 #pragma once
 
@@ -7,8 +7,6 @@
 #include "crypto.h"
 #include "secret.h"
 #include "store.h"
-
-#define SEAL_LABEL "mcpbox secrets 1"
 
 /* From which the placeholders of a server's secrets are made: 32 bytes, always the same under one key. */
 void seal_seed(const struct secret *key, const char *server_id, uint8_t ret[CRYPTO_HASH_SIZE]);

@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <string.h>
 #include "checks.h"
+#include "data_keys.h"
 #include "hosts.h"
 #include "id.h"
 #include "nouns.h"
@@ -312,6 +313,8 @@ static int build_anew(struct work *w, const char *server_id)
 int secret_set(struct work *w, const void *message, struct err *err)
 {
 	const PB(SetSecretRequest) *in = message;
+	BOX_CLEANUP(secret_freep) struct secret *key = NULL;
+	uint32_t generation;
 	PB(Secret) * s;
 	int r = load(w, in->server_id, in->key, &s, err);
 
@@ -329,9 +332,11 @@ int secret_set(struct work *w, const void *message, struct err *err)
 	if (r == 0)
 		r = check_size(w, s, in->value.len, err);
 	if (r == 0)
-		r = store_secret_set(w->tx, s,
-				     seal_value(&w->arena, w->reg->seal_key, s->server_id,
-						s->key_name, in->value));
+		r = data_key_newest(w, &generation, &key);
+	if (r == 0)
+		r = store_secret_set(
+			w->tx, s, generation,
+			seal_value(&w->arena, key, s->server_id, s->key_name, in->value));
 	if (r == 0)
 		r = build_anew(w, s->server_id);
 	if (r != 0)

@@ -210,8 +210,20 @@ int store_secret_values(struct store_tx *tx, const char *server_id, ROW(SecretRo
 /* What those of a server but one come to in its grant, in bytes. */
 int store_secret_sizes(struct store_tx *tx, const char *server_id, const char *but_id,
 		       int64_t *ret) BOX_MUST_CHECK;
-/* Mode, hosts, places and the sealed value. */
-int store_secret_set(struct store_tx *tx, const PB(Secret) * s, struct bytes sealed) BOX_MUST_CHECK;
+/* Mode, hosts, places and the value, sealed with the key of that generation. */
+int store_secret_set(struct store_tx *tx, const PB(Secret) * s, uint32_t generation,
+		     struct bytes sealed) BOX_MUST_CHECK;
+/* Those of all servers, locked. */
+int store_secret_all_values(struct store_tx *tx, ROW(SecretRow) * **ret,
+			    size_t *ret_count) BOX_MUST_CHECK;
+int store_secret_reseal(struct store_tx *tx, const char *id, uint32_t generation,
+			struct bytes sealed) BOX_MUST_CHECK;
+/* Sealing is shared, a rotation exclusive; until the end of the transaction. */
+int store_data_keys_lock(struct store_tx *tx, bool exclusive) BOX_MUST_CHECK;
+int store_data_key_newest(struct store_tx *tx, ROW(DataKeyRow) * *ret) BOX_MUST_CHECK;
+int store_data_key_add(struct store_tx *tx, uint32_t generation,
+		       struct bytes wrapped) BOX_MUST_CHECK;
+int store_data_keys_drop(struct store_tx *tx, uint32_t below) BOX_MUST_CHECK;
 int store_secret_delete(struct store_tx *tx, const char *id) BOX_MUST_CHECK;
 
 /* Ended calls of a tool, newest first, and how many there are. */

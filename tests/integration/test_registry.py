@@ -6,6 +6,7 @@ import hashlib
 import json
 import secrets
 import threading
+import time
 
 import pytest
 
@@ -1213,6 +1214,97 @@ def test_what_is_not_said_when_a_value_is_set_stays_as_it_was(staffed):
     assert put(mode="inject", hosts=["*"], places=["header"]) == ("inject", [], ["header"])
     with pytest.raises(Refused, match="header, query, path and body"):
         put(places=["cookie"])
+
+
+def test_a_rotation_seals_everything_anew_and_grants_with_it(staffed):
+    r = staffed
+    server_id, _ = make_live(r)
+    other_id, _ = make_live(r, server="other")
+    for server, key in ((server_id, "A"), (server_id, "B"), (other_id, "A"), (other_id, "EMPTY")):
+        r.admin("ADD_SECRET", server_id=server, key_name=key)
+        if key != "EMPTY":
+            r.admin("SET_SECRET", server_id=server, key=key, value=VALUE + key)
+    sealed = "SELECT string_agg(encode(value, 'hex'), ' ' ORDER BY id) FROM secrets"
+    seen = [(r.sql(sealed), granted(r))]
+    for generation in (2, 3):
+        done = r.admin("ROTATE_KEYS")
+        assert (done["success"], done["generation"], done["secrets"]) == (True, generation, 3)
+        now = (r.sql(sealed), granted(r))
+        assert all(now[0] != was[0] and now[1][0] != was[1][0] for was in seen)
+        assert not set(now[0].split()) & set(" ".join(was[0] for was in seen).split())
+        seen.append(now)
+        assert "A" in now[1][1] and "B" in now[1][1], "they open: else they would be left out"
+        assert r.sql("SELECT string_agg(generation::text, ' ') FROM data_keys") == str(generation), "the old key is gone"
+        assert unseal(r, server_id, "A", bytes.fromhex(now[0].split()[0])) is None, "the root alone opens nothing"
+    assert not any("secret.not_opened" in line for line in r.log)
+    r.admin("SET_SECRET", server_id=server_id, key="B", value="new")
+    assert r.sql("SELECT DISTINCT key_generation FROM secrets WHERE value IS NOT NULL") == "3"
+    for door in ("llm", "owner"):
+        with pytest.raises(Refused):
+            getattr(r, door)("ROTATE_KEYS")
+    assert [e["detail"]["generation"] for e in r.owner("LIST_AUDIT", topics=["keys.rotated"], limit=9)["events"]
+            if e["outcome"] == "ok"] in ([2, 3], [3, 2])
+
+
+def ask_quietly(r, asker, msg):
+    """Of somebody who will get no answer."""
+    try:
+        r.ask("admin", "USER", msg, asker=asker, secret=r.token, remote="192.0.2.1")
+    except Exception:
+        pass
+
+
+def wait_for(happened):
+    end = time.monotonic() + 20
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_rotation_that_is_killed_anywhere_is_whole_or_was_never(staffed):
+    r = staffed
+    server_id, _ = make_live(r)
+    for i in range(40):
+        r.admin("ADD_SECRET", server_id=server_id, key_name=f"K{i}")
+        r.admin("SET_SECRET", server_id=server_id, key=f"K{i}", value=f"{VALUE}-{i}")
+    state = "SELECT count(DISTINCT key_generation), max(key_generation) FROM secrets"
+    assert r.sql(state) == "1|1"
+    r.sql("CREATE FUNCTION stall() RETURNS trigger LANGUAGE plpgsql AS "
+          "$$ BEGIN PERFORM pg_sleep(60); RETURN NULL; END $$")
+    # Killed under its first statement, among the values, and under its last.
+    for table, event in (("data_keys", "INSERT"), ("secrets", "UPDATE"), ("servers", "UPDATE")):
+        r.sql(f"CREATE TRIGGER stall AFTER {event} ON {table} FOR EACH STATEMENT EXECUTE FUNCTION stall()")
+        asker = r.new_asker()
+        threading.Thread(target=ask_quietly, args=(r, asker, "ROTATE_KEYS"), daemon=True).start()
+        sleeping = "FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        wait_for(lambda: r.sql("SELECT count(*) " + sleeping) == "1")
+        r.kill()
+        r.sql("SELECT pg_terminate_backend(pid) " + sleeping)
+        wait_for(lambda: r.sql("SELECT count(*) " + sleeping) == "0")
+        r.sql(f"DROP TRIGGER stall ON {table}")
+        assert r.sql(state) == "1|1" and r.sql("SELECT count(*) FROM data_keys") == "0"
+        r.start()
+    r.asker = r.new_asker()
+    assert r.admin("ROTATE_KEYS")["secrets"] == 40
+    assert r.sql(state) == "1|2"
+    r.kill()
+    r.start()
+    r.asker = r.new_asker()
+    assert "K39" in granted(r)[1] and not any("secret.not_opened" in line for line in r.log)
+
+
+def test_a_value_that_does_not_open_stops_a_rotation_and_is_named(staffed):
+    r = staffed
+    server_id, _ = make_live(r)
+    for key in ("GOOD", "BAD"):
+        r.admin("ADD_SECRET", server_id=server_id, key_name=key)
+        r.admin("SET_SECRET", server_id=server_id, key=key, value=VALUE)
+    r.sql("UPDATE secrets SET value = value || '\\x00' WHERE key_name = 'BAD'")
+    kept = r.sql("SELECT string_agg(value::text, ' ') FROM secrets")
+    with pytest.raises(Refused, match="'BAD'.*nothing was changed") as refused:
+        r.admin("ROTATE_KEYS")
+    assert "set its value again" in refused.value.hint
+    assert r.sql("SELECT string_agg(value::text, ' ') FROM secrets") == kept and r.sql("SELECT count(*) FROM data_keys") == "0"
 
 
 def test_the_secrets_of_one_server_have_a_ceiling(staffed):
