@@ -18,6 +18,9 @@
 #define PLAIN_SPARES 2u
 #define WARM_MS      600000u /* a warm process serves no longer, and no more calls, than this */
 #define WARM_CALLS   50000u
+/* A generation shares hash seed, canary and layout. */
+#define GENERATION_MS    600000u
+#define GENERATION_CALLS 50000u
 
 void pool_wake_manager(struct pool *p)
 {
@@ -101,6 +104,8 @@ static void set_defaults(struct pool_config *c)
 {
 	c->tool_idle_ms = c->tool_idle_ms ? c->tool_idle_ms : IDLE_MS;
 	c->tools_mb = c->tools_mb ? c->tools_mb : TOOLS_MB;
+	c->generation_ms = c->generation_ms ? c->generation_ms : GENERATION_MS;
+	c->generation_calls = c->generation_calls ? c->generation_calls : GENERATION_CALLS;
 }
 
 static void pool_free(struct pool *p)

@@ -29,6 +29,8 @@ struct pool_config {
 	uint32_t tools_mb;       /* memory that zygotes and waiting processes may use; 0: 1 GiB */
 	uint32_t floor;          /* LAYER_* that must be there */
 	uint32_t without;        /* tests only: LAYER_* not to be applied; 0 */
+	/* A zygote's generation lasts so long, or for so many processes; 0: 10 min, 50,000. */
+	uint32_t generation_ms, generation_calls;
 };
 /* Starts the first workers and waits until one of each kind is ready.  -ERR_UNSUPPORTED below the
  * floor, with what is missing. */

@@ -9,13 +9,11 @@
 #include "pool_internal.h"
 #include "wire_io.h"
 
-#define WINDOW_MS        1000u
-#define HOT_MS           60000u  /* so long after a call a process waits for the next one */
-#define GENERATION_MS    600000u /* a generation shares hash seed, canary and layout */
-#define GENERATION_CALLS 50000u
-#define RENEWAL_GAP_MS   10000u /* between generations that a crash asked for */
-#define PROCESS_KB       2048u  /* of a waiting process; measured: tests/bench */
-#define SHARED_SPARE     512u   /* threads that may come up after uid_tasks was counted */
+#define WINDOW_MS      1000u
+#define HOT_MS         60000u /* so long after a call a process waits for the next one */
+#define RENEWAL_GAP_MS 10000u /* between generations that a crash asked for */
+#define PROCESS_KB     2048u  /* of a waiting process; measured: tests/bench */
+#define SHARED_SPARE   512u   /* threads that may come up after uid_tasks was counted */
 
 /* ---- the table ---- */
 
@@ -255,11 +253,12 @@ static bool is_idle(const struct tool *t)
 	return t->running == 0 && t->takers == 0;
 }
 
-static bool is_over(const struct tool *t, uint64_t now_ms)
+static bool is_over(const struct pool_config *c, const struct tool *t, uint64_t now_ms)
 {
 	const struct worker *w = t->current;
 
-	return ms_since(w->state_ms, now_ms) >= GENERATION_MS || w->calls >= GENERATION_CALLS ||
+	return ms_since(w->state_ms, now_ms) >= c->generation_ms ||
+	       w->calls >= c->generation_calls ||
 	       (t->wants_renewal && ms_since(t->renewed_ms, now_ms) >= RENEWAL_GAP_MS);
 }
 
@@ -267,7 +266,8 @@ static void renew(struct pool *p, struct tool *t, uint64_t now_ms)
 {
 	struct worker *spare;
 
-	if (!tool_can_fork(t) || t->renewal || now_ms < t->bind.retry_at_ms || !is_over(t, now_ms))
+	if (!tool_can_fork(t) || t->renewal || now_ms < t->bind.retry_at_ms ||
+	    !is_over(&p->config, t, now_ms))
 		return;
 	spare = worker_spare(p, t->kind);
 	if (!spare || !send_tool(p, t, spare))
@@ -310,6 +310,8 @@ static void keep_within_memory(struct pool *p)
 	while ((used > budget || workers > WORKERS_MAX * 3 / 4) && (t = longest_idle(p))) {
 		uint64_t freed = memory_kb(t->current);
 
+		log_info("executor.tool_evicted", F_UINT("used_mb", used >> 10),
+			 F_UINT("idle_ms", clock_mono_ms() - t->used_ms));
 		used -= freed < used ? freed : used;
 		workers--;
 		retire_current(p, t);

@@ -2,7 +2,7 @@
  * Runs tools in real sandboxes without a bus: the executor's pool, runs and verdicts in one process.
  *
  *	executor_run WORKER RUNTIME_DIR [--capacity N] [--without BITS] [--egress SOCKET]
- *	             [--cgroup DIRS] [--floor LAYERS]
+ *	             [--cgroup DIRS] [--floor LAYERS] [--tools-mb N] [--generation-ms N] [--generation-calls N]
  *
  * One JSON object a line on stdin, one on stdout when it is done (in any order), "READY" and the layers first:
  *	in   {"id","code","arguments","modules":[...],"input_schema","output_schema","timeout_ms","memory_mb",...,
@@ -325,7 +325,7 @@ int main(int argc, char **argv)
 	if (argc < 3 || crypto_start() < 0)
 		return 2;
 	json_start();
-	log_open("executor_run", "test", LOG_WARN);
+	log_open("executor_run", "test", LOG_INFO);
 	config.worker_path = argv[1];
 	config.runtime_dir = argv[2];
 	config.capacity = option_number(argc, argv, "--capacity", 8);
@@ -334,6 +334,9 @@ int main(int argc, char **argv)
 	config.cgroup_dirs =
 		option(argc, argv, "--cgroup") ? argv[option(argc, argv, "--cgroup")] : "";
 	config.without = option_number(argc, argv, "--without", 0);
+	config.tools_mb = option_number(argc, argv, "--tools-mb", 0);
+	config.generation_ms = option_number(argc, argv, "--generation-ms", 0);
+	config.generation_calls = option_number(argc, argv, "--generation-calls", 0);
 	egress_socket =
 		option(argc, argv, "--egress") ? argv[option(argc, argv, "--egress")] : NULL;
 	if (layers_parse(option(argc, argv, "--floor") ? argv[option(argc, argv, "--floor")] : "",

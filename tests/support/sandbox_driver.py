@@ -71,9 +71,9 @@ class Sandboxes:
     """setting: "full", "docker" (no namespaces) or "old" (no Landlock either).  Never run as root: what root may, a sandbox must not prove."""
 
     def __init__(self, setting="full", without=(), egress=None, env=None, capacity=8, uid=None, cgroup=None,
-                 launcher=(), module_dirs=""):
+                 launcher=(), module_dirs="", worker=None, options=()):
         where, runtime = programs()
-        command = [where / "executor_run", where / "mcpbox-worker", runtime, "--capacity", str(capacity)]
+        command = [where / "executor_run", worker or where / "mcpbox-worker", runtime, "--capacity", str(capacity), *options]
         if without:
             command += ["--without", str(sum(LAYERS[name] for name in without))]
         if module_dirs:
