@@ -134,22 +134,28 @@ static void write_list(const ProtobufCMessageDescriptor *item, const struct view
 	buf_add_str(b, "},\"required\":[\"items\",\"total\",\"page\",\"page_size\",\"pages\"]}");
 }
 
-static void write_shape(const struct route *route, struct types *types, struct buf *b)
+/* Of the message in the view's member. */
+static const ProtobufCMessageDescriptor *member_type(const struct route *route)
 {
 	const ProtobufCMessageDescriptor *reply = reply_type(route);
+	const ProtobufCFieldDescriptor *f =
+		protobuf_c_message_descriptor_get_field_by_name(reply, route->view->member);
+
+	if (!f)
+		box_bug("%s has no field %s", reply->name, route->view->member);
+	return f->descriptor;
+}
+
+static void write_shape(const struct route *route, struct types *types, struct buf *b)
+{
 	const struct view *view = route->view;
-	const struct view_key *keys = view ? view->keys : NULL;
-	const ProtobufCFieldDescriptor *member =
-		view && view->member
-			? protobuf_c_message_descriptor_get_field_by_name(reply, view->member)
-			: NULL;
 
 	if (!view || view->kind == VIEW_WHOLE)
-		write_object(reply, keys, types, b);
+		write_object(reply_type(route), view ? view->keys : NULL, types, b);
 	else if (view->kind == VIEW_LIST)
-		write_list(member->descriptor, keys, types, b);
+		write_list(member_type(route), view->keys, types, b);
 	else
-		write_object(member->descriptor, keys, types, b);
+		write_object(member_type(route), view->keys, types, b);
 }
 
 static void write_content(const struct route *route, const struct route_text *text,
@@ -363,19 +369,21 @@ static void write_security(const struct route *route, struct buf *b)
 static void operation_id(const struct route *route, char ret[ID_MAX])
 {
 	const char *p = route->pattern;
+	bool was_word = false; /* a word begins with an underscore, but for the method */
 	size_t len = 0;
 
 	for (const char *c = route->method; *c; c++)
 		ret[len++] = (char)(*c - 'A' + 'a');
 	if (strncmp(p, "/api", 4) == 0)
 		p += 4;
-	for (; *p && len < ID_MAX - 1; p++) {
+	for (; *p && len < ID_MAX - 2; p++) {
 		bool is_word = (*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9');
 
+		if (is_word && !was_word)
+			ret[len++] = '_';
 		if (is_word)
 			ret[len++] = *p;
-		else if (ret[len - 1] != '_' && *p != '}' && *p != '.')
-			ret[len++] = '_';
+		was_word = is_word;
 	}
 	ret[len] = '\0';
 }
