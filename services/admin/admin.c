@@ -1,4 +1,5 @@
 #include "admin.h"
+#include "feed.h"
 #include "log.h"
 #include "mem.h"
 #include "routes.h"
@@ -50,6 +51,13 @@ static bool guard(struct http_request *rq, void *service)
 	return false;
 }
 
+static void on_status(void *arg, const PB(Status) * status)
+{
+	const struct admin *a = arg;
+
+	feed_status(a->feed, status->audit_seq);
+}
+
 static int start_bus(struct admin *a, struct err *err)
 {
 	const struct bus_config config = {
@@ -59,7 +67,7 @@ static int start_bus(struct admin *a, struct err *err)
 		.slots = a->cfg.bus_peers,
 		.tls = a->tls,
 	};
-	const struct bus_news news = { 0 }; /* only the newest Status is of use here */
+	const struct bus_news news = { .on_status = on_status, .arg = a };
 	int r = bus_new(&config, &a->bus, err);
 
 	return r == 0 ? bus_news_start(a->bus, &news, err) : r;
@@ -76,7 +84,7 @@ static int start_http(struct admin *a, struct err *err)
 		.service = a,
 		.threads = HTTP_THREADS,
 		.workers = HTTP_WORKERS,
-		.max_streams = 0,
+		.max_streams = FEED_CLIENTS_MAX,
 		.guard = guard,
 		.headers = common_headers,
 	};
@@ -97,8 +105,10 @@ static int start_parts(struct admin *a, struct err *err)
 		r = service_confine(readable, NULL, err); /* before the first foreign byte */
 	if (r == 0)
 		r = start_bus(a, err);
-	if (r == 0)
+	if (r == 0) {
+		feed_start(a->feed, a->bus);
 		r = start_http(a, err);
+	}
 	return r;
 }
 
@@ -108,6 +118,7 @@ int admin_start(struct admin *a)
 	int r;
 
 	service_harden();
+	a->feed = feed_new();
 	a->metrics = metrics_new(routes_count());
 	a->http_routes = routes_for_http();
 	r = start_parts(a, &err);
@@ -122,8 +133,10 @@ void admin_stop(struct admin *a)
 {
 	if (a->http)
 		http_server_stop(a->http);
+	feed_stop(a->feed);
 	if (a->bus)
 		bus_stop(a->bus);
+	feed_free(a->feed); /* the bus told it of news until now */
 	metrics_free(a->metrics);
 	free(a->http_routes);
 	origin_names_done(&a->names);

@@ -12,6 +12,8 @@
 #include "origin.h"
 #include "service.h"
 
+struct feed;
+
 struct admin {
 	struct service service;
 	struct admin_cfg cfg;
@@ -21,6 +23,7 @@ struct admin {
 	struct origin_names names;
 	struct http_route *http_routes; /* made of the table in routes.c */
 	struct metrics *metrics;
+	struct feed *feed;
 	struct http_server *http;
 };
 

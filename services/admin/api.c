@@ -124,25 +124,22 @@ int api_read_request(struct call *call, ProtobufCMessage **ret, struct err *err)
 }
 
 /* A session's person or a token's; without either the service itself, on behalf of an address. */
-static PB(Principal) principal_of(const struct call *call)
+void api_set_principal(PB(Principal) * p, const char *token, const char *remote)
 {
-	PB(Principal) p = MCPBOX__V1__PRINCIPAL__INIT;
-
-	if (call->session.token[0] == '\0')
-		p.kind = MCPBOX__V1__PRINCIPAL__KIND__KIND_SYSTEM;
-	else if (strncmp(call->session.token, API_TOKEN_MARK, strlen(API_TOKEN_MARK)) == 0)
-		p.kind = MCPBOX__V1__PRINCIPAL__KIND__KIND_TOKEN;
+	if (token[0] == '\0')
+		p->kind = MCPBOX__V1__PRINCIPAL__KIND__KIND_SYSTEM;
+	else if (strncmp(token, API_TOKEN_MARK, strlen(API_TOKEN_MARK)) == 0)
+		p->kind = MCPBOX__V1__PRINCIPAL__KIND__KIND_TOKEN;
 	else
-		p.kind = MCPBOX__V1__PRINCIPAL__KIND__KIND_USER;
-	p.secret = pb_text(call->session.token);
-	p.remote = (char *)(uintptr_t)http_remote(call->rq);
-	return p;
+		p->kind = MCPBOX__V1__PRINCIPAL__KIND__KIND_USER;
+	p->secret = pb_text(token);
+	p->remote = (char *)(uintptr_t)remote;
 }
 
 int api_ask(struct call *call, uint16_t question, const ProtobufCMessage *request,
 	    ProtobufCMessage **ret, struct err *err)
 {
-	PB(Principal) principal = principal_of(call);
+	PB(Principal) principal = MCPBOX__V1__PRINCIPAL__INIT;
 	/* Changes may be repeated too: the registry answers a request id that it knows from its
 	 * record. */
 	const struct bus_call_opts opts = {
@@ -152,6 +149,7 @@ int api_ask(struct call *call, uint16_t question, const ProtobufCMessage *reques
 		.principal = &principal,
 		.traceparent = http_header(call->rq, "traceparent"),
 	};
+	api_set_principal(&principal, call->session.token, http_remote(call->rq));
 	return bus_ask_registry(call->admin->bus, question, request, &opts, ret, err);
 }
 
@@ -251,6 +249,8 @@ static int respond_err(struct call *call, struct err *err)
 
 static int respond(struct call *call)
 {
+	if (call->is_answered)
+		return call->status;
 	if (call->status == 204)
 		http_respond(call->rq, 204, NULL, NULL, 0);
 	else

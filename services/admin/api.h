@@ -48,6 +48,7 @@ struct call {
 	struct buf body;
 	const char *content_type;
 	int status;
+	bool is_answered; /* as a stream; there is nothing to send any more */
 };
 
 /* The http_handler of every route: credential, CSRF, serve, answer, count.  arg: its struct route.
@@ -61,5 +62,7 @@ int api_serve_question(struct call *call, struct err *err);
 int api_read_request(struct call *call, ProtobufCMessage **ret, struct err *err) BOX_MUST_CHECK;
 /* Only what stands in the query. */
 int api_set_query(struct call *call, ProtobufCMessage *m, struct err *err) BOX_MUST_CHECK;
+/* Who presents the token (a session's person, an API token's owner, "": nobody); borrows both. */
+void api_set_principal(PB(Principal) * p, const char *token, const char *remote);
 int api_ask(struct call *call, uint16_t question, const ProtobufCMessage *request,
 	    ProtobufCMessage **ret, struct err *err) BOX_MUST_CHECK;

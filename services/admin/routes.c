@@ -1,6 +1,7 @@
 #include <string.h>
 #include "about.h"
 #include "api.h"
+#include "feed.h"
 #include "bulk.h"
 #include "files.h"
 #include "login.h"
@@ -176,6 +177,19 @@ static const struct route routes[] = {
 	ASK("GET", "/api/execution-logs", NO_BODY, LIST_EXECUTIONS, 0, 200, NULL),
 	ASK("GET", "/api/execution-logs/stats", NO_BODY, GET_EXECUTION_STATS, 0, 200, NULL),
 	ASK("GET", "/api/dashboard", NO_BODY, GET_DASHBOARD, 0, 200, NULL),
+	ASK("GET", "/api/activity/logs", NO_BODY, LIST_ACTIVITY, 0, 200, NULL),
+	ASK("GET", "/api/activity/logs/{activity_id}", NO_BODY, GET_ACTIVITY, 0, 200, NULL),
+	{ .method = "GET",
+	  .pattern = "/api/activity/stream",
+	  .serve = feed_serve,
+	  .question = MSG_GET_ACTIVITY_AFTER,
+	  .status = 200,
+	  .request = &mcpbox__v1__activity_filter__descriptor,
+	  .reply = &mcpbox__v1__activity__descriptor },
+	ASK("GET", "/api/activity/recent", NO_BODY, GET_RECENT_ACTIVITY, 0, 200, NULL),
+	ASK("GET", "/api/activity/stats", NO_BODY, GET_ACTIVITY_STATS, 0, 200, NULL),
+	ASK("GET", "/api/activity/request/{request_id}", NO_BODY, GET_REQUEST_ACTIVITY, 0, 200,
+	    NULL),
 	ASK("DELETE", "/api/activity/logs", NO_BODY, DELETE_ACTIVITY, 0, 200, NULL),
 	ASK("GET", "/api/logs/{log_id}", NO_BODY, GET_EXECUTION, 0, 200, NULL),
 

@@ -82,6 +82,12 @@
 	X(113, GET_EXECUTION_STATS, get_execution_stats_request, get_execution_stats_reply)      \
 	X(114, GET_DASHBOARD, get_dashboard_request, get_dashboard_reply)                        \
 	X(115, DELETE_ACTIVITY, delete_activity_request, delete_activity_reply)                  \
+	X(116, LIST_ACTIVITY, list_activity_request, list_activity_reply)                        \
+	X(117, GET_ACTIVITY, get_activity_request, activity)                                     \
+	X(118, GET_RECENT_ACTIVITY, recent_activity_request, recent_activity_reply)              \
+	X(119, GET_REQUEST_ACTIVITY, request_activity_request, request_activity_reply)           \
+	X(96, GET_ACTIVITY_STATS, activity_stats_request, activity_stats_reply)                  \
+	X(97, GET_ACTIVITY_AFTER, follow_activity_request, follow_activity_reply)                \
 	/* people, settings */                                                                   \
 	X(60, AUTH_STATUS, auth_status_request, auth_status_reply)                               \
 	X(61, SETUP, setup_request, setup_reply)                                                 \

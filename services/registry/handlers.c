@@ -83,6 +83,12 @@ const struct op registry_ops[] = {
 	{ MSG_GET_EXECUTION,          ADMIN,    RIGHT_READ,     OP_READ,     STAYS, NULL,              NULL,                    execution_get },
 	{ MSG_GET_EXECUTION_STATS,    ADMIN,    RIGHT_READ,     OP_READ,     STAYS, NULL,              NULL,                    execution_stats },
 	{ MSG_GET_DASHBOARD,          ADMIN,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    dashboard_get },
+	{ MSG_LIST_ACTIVITY,          ADMIN,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    activity_list },
+	{ MSG_GET_ACTIVITY,           ADMIN,    RIGHT_READ,     OP_READ,     STAYS, NULL,              NULL,                    activity_get },
+	{ MSG_GET_RECENT_ACTIVITY,        ADMIN,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    activity_recent },
+	{ MSG_GET_REQUEST_ACTIVITY,       ADMIN,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    activity_of_request },
+	{ MSG_GET_ACTIVITY_STATS,         ADMIN,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    activity_stats },
+	{ MSG_GET_ACTIVITY_AFTER,        ADMIN,    RIGHT_READ,     OP_SNAPSHOT, STAYS, NULL,              NULL,                    activity_follow },
 	{ MSG_DELETE_ACTIVITY,        ADMIN,    RIGHT_SETTINGS, OP_MEMORY,   STAYS, "logs.expired",    NULL,                    retention_delete },
 
 	{ MSG_AUTH_STATUS,            ADMIN,    RIGHT_ANYONE,   OP_READ,     STAYS, NULL,              NULL,                    auth_status },

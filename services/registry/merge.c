@@ -76,6 +76,18 @@ size_t merge_hash(const struct batch *b, uint8_t ret[CRYPTO_HASH_SIZE])
 	return len;
 }
 
+size_t merge_batch_size(const PB(AuditEvent) * row)
+{
+	BOX_CLEANUP(json_decrefp) json_t *detail = NULL;
+	json_int_t first, last;
+
+	if (json_load(row->detail_json.data, row->detail_json.len, &detail, NULL) < 0)
+		return 0;
+	first = json_integer_value(json_object_get(detail, "first"));
+	last = json_integer_value(json_object_get(detail, "last"));
+	return last >= first ? (size_t)(last - first) + 1 : 0;
+}
+
 /* null: nothing is left */
 static int read_remains(ProtobufCBinaryData detail, const char *number,
 			uint8_t ret[CRYPTO_HASH_SIZE])

@@ -38,6 +38,7 @@ int merge_batch_hash(struct store_tx *tx, uint64_t batch,
 /* The same, of calls whose rows were just written and are known to be in the tables like this, by number. */
 void merge_calls_hash(ROW(ExecutionRow) * *starts, size_t start_count, ROW(ExecutionRow) * *ends,
 		      size_t end_count, uint8_t ret[CRYPTO_HASH_SIZE]);
+size_t merge_batch_size(const PB(AuditEvent) * row); /* records, as the row of a batch says */
 /* Number of the batch that an audit row speaks of, and the hash that it holds; false: it is no batch. */
 bool merge_batch_of(const PB(AuditEvent) * row, uint64_t *ret_batch,
 		    uint8_t ret_hash[CRYPTO_HASH_SIZE]);

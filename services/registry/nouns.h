@@ -22,6 +22,8 @@ op_run module_request, module_show, module_list, module_decide, module_revoke, m
 op_run secret_create, secret_brief_list, secret_add, secret_list, secret_set, secret_delete;
 op_run execution_logs, execution_list, execution_get, execution_stats, dashboard_get,
 	retention_delete;
+op_run activity_list, activity_get, activity_recent, activity_of_request, activity_stats,
+	activity_follow;
 op_run auth_status, auth_setup, auth_login, auth_refresh, auth_logout, auth_who_am_i,
 	auth_set_password;
 op_run auth_hash_setup, auth_check_login, auth_hash_password; /* `before` */

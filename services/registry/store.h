@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "activity.h"
 #include "arena.h"
 #include "attrs.h"
 #include "crypto.h"
@@ -427,6 +428,32 @@ int store_batch_egress(struct store_tx *tx, uint64_t batch, ROW(EgressRow) * **r
 int store_batch_row(struct store_tx *tx, const char *batch, PB(AuditEvent) * *ret) BOX_MUST_CHECK;
 int store_batch_expired(struct store_tx *tx, const char *batch,
 			PB(AuditEvent) * *ret) BOX_MUST_CHECK;
+
+/* ---- activity ---------------------------------------------------------------------------------------- */
+
+/* Ids of a server's tools: what the audit calls objects. */
+int store_server_objects(struct store_tx *tx, const char *server_id, char ***ret,
+			 size_t *ret_count) BOX_MUST_CHECK;
+/* At most `limit`; with a search those found among the newest `limit`. */
+int store_activity_count(struct store_tx *tx, const struct activity_choice *c, uint32_t limit,
+			 int64_t *ret) BOX_MUST_CHECK;
+int store_activity_list(struct store_tx *tx, const struct activity_choice *c, uint32_t searched,
+			struct page page, PB(Activity) * **ret, size_t *ret_count) BOX_MUST_CHECK;
+int store_activity_get(struct store_tx *tx, const struct activity_id *id, bool sees_audit,
+		       PB(Activity) * *ret) BOX_MUST_CHECK;
+/* Rows of the audit and of batches in the order given; each has -1 in one of the two arrays. */
+int store_activity_of(struct store_tx *tx, const struct activity_choice *c, const int64_t *seqs,
+		      const int64_t *batches, size_t count, PB(Activity) * **ret,
+		      size_t *ret_count) BOX_MUST_CHECK;
+/* Rows of the audit since, by type and by level. */
+int store_activity_sums(struct store_tx *tx, const char *server_id, int64_t from_unix_ms,
+			bool sees_audit, PB(ActivityTypes) * *ret_types,
+			PB(ActivityLevels) * *ret_levels) BOX_MUST_CHECK;
+/* Outbound requests, those of them that were denied, and calls that ended, in buckets from there on. */
+int store_activity_requests(struct store_tx *tx, const char *server_id, int64_t from_unix_ms,
+			    uint32_t grain_min, ROW(RollupRow) * *ret_all,
+			    ROW(RollupRow) * *ret_denied,
+			    ROW(RollupRow) * *ret_calls) BOX_MUST_CHECK;
 
 /* ---- retention --------------------------------------------------------------------------------------- */
 

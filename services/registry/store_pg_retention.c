@@ -94,7 +94,8 @@ int store_rollup_expire(struct store_tx *tx)
 	return pg_script(
 		tx, "DELETE FROM execution_rollup WHERE ctid = ANY (ARRAY(SELECT ctid FROM"
 		    " execution_rollup WHERE (grain = 10 AND level = ANY ('{0,1,2}') AND bucket <"
-		    " now() - interval '2 days') OR (grain = 60 AND level = ANY ('{1,2}') AND"
+		    " now() - interval '2 days') OR (((grain = 60 AND level = ANY ('{1,2}')) OR "
+		    "(grain = 10 AND level = ANY ('{3,4,5,6}'))) AND"
 		    " bucket < now() - interval '9 days') OR (grain = 60 AND level = 0 AND"
 		    " bucket < now() - interval '366 days') LIMIT 5000))");
 }

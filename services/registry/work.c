@@ -192,6 +192,7 @@ int work_authorize(struct bus_request *rq, uint32_t right, struct err *err)
 		claim.token_scope = l.identity->scope;
 	}
 	claim.may_edit_remotely = l.may_edit_remotely;
+	a->sees_audit = right_granted(&claim, RIGHT_AUDIT);
 	a->may_call = right_granted(&claim, RIGHT_CALL);
 	if (r < 0) {
 		r = explain(r, err);

@@ -27,6 +27,7 @@ struct actor {
 	char session_id[ID_TEXT_SIZE];
 	char role[16]; /* of the account */
 	char remote[64];
+	bool sees_audit; /* has RIGHT_AUDIT */
 	/* of an API token */
 	char token_id[ID_TEXT_SIZE];
 	int64_t expires_at_unix_ms;

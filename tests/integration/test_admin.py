@@ -1,6 +1,9 @@
 """The admin service over HTTP, with a fake registry on the bus (tests/support/fake_registry.c)."""
 
+import http.client
 import json
+import socket
+import threading
 import time
 
 import pytest
@@ -99,6 +102,11 @@ def test_an_api_token_is_a_token_and_no_session(admin, registry):
      {"execution_log_keep": 50}),
     ("POST", "/api/settings/onboarding-complete", {}, "COMPLETE_ONBOARDING", {}),
     ("DELETE", "/api/activity/logs?retention_days=3", None, "DELETE_ACTIVITY", {"retention_days": 3}),
+    ("GET", "/api/activity/logs?page_size=200&log_type=alert", None, "LIST_ACTIVITY", {"page_size": 200, "log_type": "alert"}),
+    ("GET", "/api/activity/logs/a7", None, "GET_ACTIVITY", {"activity_id": "a7"}),
+    ("GET", "/api/activity/recent?count=5", None, "GET_RECENT_ACTIVITY", {"count": 5}),
+    ("GET", "/api/activity/stats?period=6h", None, "GET_ACTIVITY_STATS", {"period": "6h"}),
+    ("GET", "/api/activity/request/c1", None, "GET_REQUEST_ACTIVITY", {"request_id": "c1"}),
     ("GET", "/api/dashboard?period=7d", None, "GET_DASHBOARD", {"period": "7d"}),
 ])
 def test_settings_and_logs_are_the_registrys_questions(admin, registry, method, path, body, question, request_):
@@ -354,3 +362,116 @@ def test_the_description_speaks_to_people(admin):
     body = change["requestBody"]["content"]["application/json"]["schema"]
     assert "tool_id" not in body["properties"] and body["properties"]["timeout_ms"]["maximum"] == 300000
     assert {"$ref": "#/components/parameters/IfMatch"} in change["parameters"]
+
+
+# ---- activity as a stream ------------------------------------------------------------------------
+
+
+class Stream:
+    """GET /api/activity/stream, read line by line."""
+
+    def __init__(self, admin, query="", headers=None, token="good-token"):
+        self.connection = http.client.HTTPConnection("127.0.0.1", admin.port, timeout=WAIT)
+        self.connection.connect()
+        self.connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        self.connection.request("GET", "/api/activity/stream" + query,
+                                headers={"Authorization": f"Bearer {token}", **(headers or {})})
+        self.answer = self.connection.getresponse()
+
+    def event(self):
+        """The next one as a dictionary of its fields; None at the end."""
+        fields = {}
+        while True:
+            line = self.answer.readline().decode()
+            if not line:
+                return None
+            if line == "\n" and fields:
+                return fields
+            name, _, value = line.rstrip("\n").partition(": ")
+            if name and not line.startswith(":"):
+                fields[name] = value
+
+    def close(self):
+        self.answer.close()
+        self.connection.close()
+
+
+def activity(number, message="m"):
+    return {"id": f"a{number}", "log_type": "audit", "level": "info", "message": message}
+
+
+def test_a_stream_shows_what_comes_and_where_one_is(admin, registry):
+    registry.answers({"GET_ACTIVITY_AFTER": {"cursor": "a7"}})
+    stream = Stream(admin, "?log_type=audit,alert&level=info&server_id=s1", {"Last-Event-ID": "a5"})
+    assert (stream.answer.status, stream.answer.headers["Content-Type"]) == (200, "text/event-stream")
+    asked = registry.asked()["request"]
+    assert asked["after"] == "a5"
+    assert {k: v for k, v in asked["filter"].items() if v} == {"log_type": "audit,alert", "level": "info", "server_id": "s1"}
+    assert stream.event() == {"retry": "2000", "event": "connected", "data": "{}"}
+    assert stream.event() == {"id": "a7"}, "what went by unseen moves the reader on"
+    registry.answers({"GET_ACTIVITY_AFTER": {"items": [activity(8), activity(9)], "cursor": "a9", "gap": True}})
+    assert stream.event() == {"event": "gap", "data": "{}"}
+    event = stream.event()
+    assert (event["id"], event["event"], json.loads(event["data"])["message"]) == ("a8", "log", "m")
+    assert stream.event()["id"] == "a9" and stream.event() == {"id": "a9"}
+    stream.close()
+
+
+def test_a_stream_is_refused_like_everything(admin, registry):
+    registry.answers({"GET_ACTIVITY_AFTER": {"error!": {"code": "invalid", "text": "there is no event 'x'", "field": "after"}}})
+    assert admin.ask("GET", "/api/activity/stream", headers={"Last-Event-ID": "x"})[0] == 422
+    assert admin.ask("GET", "/api/activity/stream?color=red")[0] == 422
+    assert admin.ask("GET", "/api/activity/stream", headers={"Last-Event-ID": "x" * 100})[0] == 422
+    assert admin.ask("GET", "/api/activity/stream", token=None)[0] == 401
+
+
+def test_a_stream_ends_with_its_session(admin, registry):
+    registry.answers({"GET_ACTIVITY_AFTER": {"cursor": "a1"}})
+    stream = Stream(admin)
+    assert stream.event()["event"] == "connected" and stream.event() == {"id": "a1"}
+    registry.answers({"GET_ACTIVITY_AFTER": {"error!": {"code": "unauthenticated", "text": "log in"}}})
+    assert stream.event()["event"] == "end"
+    assert stream.event() is None
+
+
+def test_a_reader_that_does_not_read_is_cut_off_and_others_are_not(admin, registry):
+    registry.answers({"GET_ACTIVITY_AFTER": {"cursor": "a1"}})
+    slow, quick = Stream(admin), Stream(admin)
+    for stream in (slow, quick):
+        assert stream.event()["event"] == "connected" and stream.event() == {"id": "a1"}
+    received = []
+
+    def read():
+        while len(received) < 14 and (event := quick.event()):
+            received.append(event)
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    registry.answers({"GET_ACTIVITY_AFTER": {"items": [activity(2, "x" * 900000)], "cursor": "a2", "more": False}})
+    reader.join(60)
+    assert len(received) == 14
+    registry.answers({"GET_ACTIVITY_AFTER": {"cursor": "a2"}})
+    try:
+        rest = slow.answer.read()  # to the end: it was ended
+    except http.client.IncompleteRead as e:
+        rest = e.partial
+    assert rest.count(b"event: log") < 14
+    slow.close()
+    quick.close()
+
+
+def test_streams_are_bounded_and_places_come_free_again(admin, registry):
+    registry.answers({"GET_ACTIVITY_AFTER": {"cursor": "a1"}})
+    streams, statuses = [], []
+    for _ in range(25):
+        streams.append(Stream(admin))
+        statuses.append(streams[-1].answer.status)
+    assert statuses[:8] == [200] * 8 and statuses[-1] == 503, statuses
+    for stream in streams:
+        stream.close()
+    for _ in range(100):
+        stream = Stream(admin)
+        stream.close()
+        if stream.answer.status == 200:
+            break
+        time.sleep(0.1)
+    assert stream.answer.status == 200

@@ -386,3 +386,138 @@ def test_buckets_that_nothing_needs_any_more_go(quick):
              " GROUP BY grain, level ORDER BY grain, level) x"
     until(lambda: r.sql(grains) == "10:0:1 10:1:1 10:2:1 60:0:3 60:1:2 60:2:2 1440:0:4 1440:1:4 1440:2:4")
     assert r.admin("GET_EXECUTION_STATS", period_hours=24 * 20)["period_executions"] == 3
+
+
+# ---- activity ------------------------------------------------------------------------------------
+
+
+def busy_hour(r):
+    """A server with a tool, calls of it, requests of those."""
+    server = r.llm("CREATE_SERVER", name="news")["id"]
+    ship(r, whole("c1", ago(minutes=9), server_id=server, executed_by="eve")
+         + whole("c2", ago(minutes=7), "memory", 40, "memory limit exceeded", server_id=server), origin="gateway-1")
+    records = [outbound(1, ago(minutes=8), "c1"), outbound(2, ago(minutes=6), "c2"), outbound(3, ago(minutes=5), "c2")]
+    records[1]["egress"].update(decision="denied", status=0)
+    records[2]["egress"].update(error="connection refused", status=0)
+    for record in records:
+        record["egress"]["server_id"] = server
+    r.ask("egress", "SYSTEM", "SHIP_RECORDS", {"origin": "egress-1", "records": records})
+    return server
+
+
+def rows(r, **filters):
+    return r.admin("LIST_ACTIVITY", **filters)["items"]
+
+
+def test_activity_is_what_audit_calls_and_requests_say(registry):
+    r = registry
+    server = busy_hour(r)
+    found = r.admin("LIST_ACTIVITY", page_size=200)
+    times = [row["created_at"] for row in found["items"]]
+    assert times == sorted(times, reverse=True) and found["total"] == len(times) and found["total_is_exact"]
+    of_server = [(row["log_type"], row["level"], row["request_id"]) for row in rows(r, server_id=server)]
+    assert sorted(of_server, key=str) == sorted([
+        ("audit", "info", None), ("mcp_request", "info", "c1"), ("mcp_response", "info", "c1"),
+        ("mcp_request", "info", "c2"), ("mcp_response", "error", "c2"), ("network", "info", "c1"),
+        ("network", "warning", "c2"), ("network", "error", "c2")], key=str)
+    assert all(row["server_id"] == server for row in rows(r, server_id=server))
+    response = rows(r, log_type="mcp_response", level="error")
+    assert len(response) == 1 and response[0]["duration_ms"] == 40
+    assert response[0]["message"] == "hello: memory: memory limit exceeded"
+    assert response[0]["details"]["success"] is False and response[0]["details"]["error"] == "memory limit exceeded"
+    request = rows(r, log_type="mcp_request", request_id="c1")[0]
+    assert (request["message"], request["details"]["executed_by"]) == ("tools/call hello", "eve")
+    assert json.loads(request["details"]["arguments"]) == {"name": "you"}
+    assert {row["log_type"] for row in rows(r, log_type="mcp_request,alert")} == {"mcp_request", "alert"}
+    alert = rows(r, log_type="alert")[0]
+    assert (alert["request_id"], alert["level"], alert["details"]["topic"]) == ("c2", "error", "sandbox.killed")
+    assert {row["log_type"] for row in rows(r, request_id="c2")} == {"mcp_request", "mcp_response", "network", "alert"}
+    assert [row["request_id"] for row in rows(r, search="MEMORY LIMIT")] == ["c2"]
+    assert [row["created_at"] for row in rows(r, since=ago(minutes=7), until=ago(minutes=6))] == [
+        ago(minutes=6), ago(minutes=7), ago(minutes=7)]
+    for row in rows(r, page_size=200):
+        assert r.admin("GET_ACTIVITY", activity_id=row["id"]) == row
+    paged = [row["id"] for page in range(1, 30) for row in rows(r, page=page, page_size=1)]
+    assert paged == [row["id"] for row in rows(r, page_size=200)][:29]
+    assert r.admin("GET_RECENT_ACTIVITY", count=3)["logs"] == rows(r)[:3]
+    assert r.admin("GET_REQUEST_ACTIVITY", request_id="c2")["count"] == 5
+
+
+@pytest.mark.parametrize("filters, field", [
+    ({"log_type": "calls"}, "log_type"), ({"level": "info,loud"}, "level"), ({"level": "info,"}, "level"),
+    ({"page_size": 201}, "page_size"), ({"page": 300, "page_size": 50}, "page"), ({"search": "x" * 300}, "search"),
+    ({"since": "2026-01-02T00:00:00.000Z", "until": "2026-01-01T00:00:00.000Z"}, "until"),
+])
+def test_what_activity_cannot_be_narrowed_to_is_refused(registry, filters, field):
+    with pytest.raises(Refused) as refused:
+        registry.admin("LIST_ACTIVITY", **filters)
+    assert (refused.value.code, refused.value.field) == ("invalid", field)
+
+
+def test_rows_of_the_audit_are_for_those_who_may_read_it(registry):
+    r = registry
+    busy_hour(r)
+    audit = rows(r, log_type="audit")[0]["id"]
+    r.admin("CREATE_USER", username="vera", password="correct horse battery", role="viewer")
+    r.log_in("vera")
+    assert {row["log_type"] for row in rows(r, page_size=200)} == {"mcp_request", "mcp_response", "network"}
+    assert rows(r, log_type="audit") == [] and r.admin("GET_REQUEST_ACTIVITY", request_id="c2")["count"] == 4
+    with pytest.raises(Refused, match="not found"):
+        r.admin("GET_ACTIVITY", activity_id=audit)
+    assert r.admin("GET_ACTIVITY_STATS")["by_type"]["audit"] == 0
+    with pytest.raises(Refused):
+        r.ask("gateway", "LOCAL", "LIST_ACTIVITY", {})
+
+
+def test_activity_shows_nothing_that_retention_takes(registry):
+    r = registry
+    ship(r, whole("old", ago(days=3)) + whole("new", ago(hours=1)))
+    assert len(rows(r, log_type="mcp_response")) == 2
+    r.admin("UPDATE_SECURITY_POLICY", log_retention_days=2)
+    assert [row["request_id"] for row in rows(r, log_type="mcp_response")] == ["new"]
+
+
+def test_figures_of_activity_are_those_of_its_rows(registry):
+    r = registry
+    server = busy_hour(r)
+    ship(r, whole("old", ago(hours=5), server_id=server))
+    for filters in ({}, {"server_id": server}):
+        listed = [row for row in rows(r, page_size=200, **filters) if row["request_id"] != "old"]
+        stats = r.admin("GET_ACTIVITY_STATS", **filters)
+        for kind in ("mcp_request", "mcp_response", "network", "alert", "system", "audit"):
+            if filters and kind == "alert":
+                continue  # of tools: by their ids
+            assert stats["by_type"][kind] == sum(row["log_type"] == kind for row in listed), (kind, filters)
+        assert stats["errors"] == stats["by_level"]["error"] and stats["by_level"]["warning"] >= 1
+        assert stats["total"] == sum(stats["by_type"].values()) == sum(stats["by_level"].values())
+        assert (stats["avg_duration_ms"], stats["requests_per_minute"]) == (25, 2 / 60)
+    assert r.admin("GET_ACTIVITY_STATS", period="6h")["by_type"]["mcp_request"] == 3
+    with pytest.raises(Refused, match="1h, 6h, 24h or 7d"):
+        r.admin("GET_ACTIVITY_STATS", period="1y")
+
+
+def follow(r, after, **filter_):
+    got = []
+    while True:
+        reply = r.admin("GET_ACTIVITY_AFTER", after=after, filter=filter_)
+        got += reply["items"]
+        after = reply["cursor"]
+        if not reply["more"]:
+            return got, after
+
+
+def test_a_follower_gets_each_row_once_from_wherever_it_was(registry):
+    r = registry
+    _, start = follow(r, "")
+    busy_hour(r)
+    everything, end = follow(r, start)
+    assert len({row["id"] for row in everything}) == len(everything) == len(rows(r, page_size=200, since=ago(minutes=10))) - sum(
+        row["details"]["topic"].startswith(("auth.", "instance.")) for row in rows(r, page_size=200)
+        if row["log_type"] in ("audit", "system"))
+    for i, row in enumerate(everything):
+        assert follow(r, row["id"]) == (everything[i + 1:], end), "from any row on"
+    assert follow(r, end) == ([], end)
+    assert [row["level"] for row in follow(r, start, log_type="network")[0]] == ["info", "warning", "error"]
+    for after in ("x1", "a", "b1", "b999.1"):
+        with pytest.raises(Refused, match="no event"):
+            follow(r, after)
