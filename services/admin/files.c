@@ -29,7 +29,7 @@ int files_serve_export(struct call *call, struct err *err)
 
 	if (r == 0)
 		r = api_ask(call, MSG_GET_EXPORT, request, &reply, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	file = (const PB(ExportReply) *)reply;
 	buf_add(&call->body, file->file.data, file->file.len);
@@ -49,7 +49,7 @@ int files_serve_import(struct call *call, struct err *err)
 
 	if (r == 0)
 		r = api_set_query(call, request, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	file = (PB(ImportRequest) *)request;
 	if (file->file.len)

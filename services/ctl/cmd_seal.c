@@ -48,7 +48,7 @@ enum ctl_exit cmd_keys_mark(struct ctl *ctl)
 		r = load_root(ctl, &root, &err);
 	if (r == 0)
 		r = place_read_file(ctl->args[0], MARKED_MAX, &text, &len, &err);
-	if (r < 0)
+	if (r != 0)
 		return ctl_fail(ctl, &err);
 	crypto_derive(root->data, MARK_LABEL, key);
 	crypto_keyed_hash(key, text, len, mark);
@@ -108,7 +108,7 @@ enum ctl_exit cmd_keys_seal(struct ctl *ctl)
 		r = write_sealed(ctl->args[0], &s, &err);
 	}
 	crypto_wipe(key, sizeof(key));
-	return r < 0 ? ctl_fail(ctl, &err) : CTL_DONE;
+	return r != 0 ? ctl_fail(ctl, &err) : CTL_DONE;
 }
 
 static int next_line(char **text, uint8_t *ret, size_t len)
@@ -130,7 +130,7 @@ static int read_sealed(const char *path, struct sealed *ret, struct err *err)
 	char *at;
 	int r = place_read_file(path, 1024, &text, &len, err);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	at = text + strlen(SEALED_HEAD);
 	if (strncmp(text, SEALED_HEAD, strlen(SEALED_HEAD)) != 0 ||
@@ -152,7 +152,7 @@ static int open_sealed(const struct ctl *ctl, const struct sealed *s, struct err
 				  sizeof(s->key), root) < 0)
 		r = err_set(err, ERR_DENIED, "the passphrase is wrong, or the file was changed");
 	crypto_wipe(key, sizeof(key));
-	if (r < 0)
+	if (r != 0)
 		return r;
 	format_hex(root, sizeof(root), text);
 	text[sizeof(text) - 1] = '\n'; /* instead of the NUL */
@@ -174,5 +174,5 @@ enum ctl_exit cmd_keys_open(struct ctl *ctl)
 		r = read_sealed(ctl->args[0], &s, &err);
 	if (r == 0)
 		r = open_sealed(ctl, &s, &err);
-	return r < 0 ? ctl_fail(ctl, &err) : CTL_DONE;
+	return r != 0 ? ctl_fail(ctl, &err) : CTL_DONE;
 }

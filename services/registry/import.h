@@ -50,5 +50,5 @@ int import_free_name(struct work *w, const char *name, const char **ret) BOX_MUS
 int import_make_server(struct work *w, struct plan *plan, const struct plan_server *s,
 		       struct made *made, const char **ret_name, struct err *err) BOX_MUST_CHECK;
 /* One of an administrator's own list of modules.  *ret_status: what became of it; "" when it is there already. */
-int import_make_module(struct work *w, struct plan *plan, const ROW(FileModule) * m,
+int import_make_module(struct work *w, struct plan *plan, const ROW(FileModule) * in,
 		       struct made *made, const char **ret_status) BOX_MUST_CHECK;

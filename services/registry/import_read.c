@@ -58,7 +58,7 @@ static int read_message(struct arena *a, const ProtobufCMessageDescriptor *type,
 	size_t packed_len;
 	int r = json_to_msg(type, text, len, NULL, &m, err);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	packed = msg_pack(m, &packed_len);
 	*(void **)ret = arena_unpack(a, type, packed, packed_len);
@@ -91,7 +91,7 @@ static int read_own(struct arena *a, const char *text, size_t len, const struct 
 	ROW(OwnFile) * f;
 	int r = read_message(a, &mcpbox__rows__own_file__descriptor, text, len, &f, err);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (f->content_json.len == 0 || f->content_json.data[0] != '{')
 		return err_set_field(err, ERR_INVALID, "content", NULL, "the file has no content");
@@ -289,7 +289,7 @@ static int read_old(struct arena *a, const char *text, size_t len, const struct 
 
 	if (r == 0)
 		r = read_message(a, &mcpbox__rows__old_file__descriptor, text, len, &f, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	c->modules = f->admin_module_requests;
 	c->n_modules = f->n_admin_module_requests;
@@ -323,7 +323,7 @@ static int find_format(const char *text, size_t len, int *ret, struct err *err)
 	size_t version_len;
 	int r = json_scan_members(text, len, names, ARRAY_LEN(names), spans, err);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (spans[1].at) /* else a file could accept itself */
 		return err_set_field(err, ERR_INVALID, "accept_unverified",
@@ -352,7 +352,7 @@ int import_read(struct arena *a, const void *data, size_t len, const struct file
 
 	if (r == 0)
 		r = find_format(data, len, &format, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	crypto_sha256(data, len, f.sha256);
 	(void)snprintf(f.version, sizeof(f.version), "%s", formats[format].version);
