@@ -100,6 +100,22 @@ describe('limits, refusals, cancelling, shares', { timeout: 300_000 }, () => {
     }
   });
 
+  it('a NUL in a text is a character like others, and no crash', async () => {
+    await publish('nuls', {
+      nul_text: { python_code: 'def main():\n    return "a\\0b"\n' },
+      nul_error: { python_code: 'def main():\n    raise mcp.ToolError("a\\0b")\n' },
+    });
+    const text = await callTool(instance.mcp, 'nul_text', {});
+    assert.deepEqual([text.kind, text.result?.content[0].text], ['ok', 'a\0b'], text.text);
+    const error = await callTool(instance.mcp, 'nul_error', {});
+    assert.deepEqual([error.kind, error.text], ['error', 'a\ufffdb']);
+    for (const [tool, outcome] of [['nul_text', 'ok'], ['nul_error', 'tool_error']])
+      await until(
+        () => instance.sql(`SELECT outcome FROM executions WHERE tool_name = '${tool}'`) === outcome,
+        `${tool} is in the record`,
+      );
+  });
+
   it('what code asks for in vain is told to its author with the tool to ask with, and to the administrator', async () => {
     await publish('vain', {
       wants_module: { python_code: 'def main():\n    import requests\n' },
