@@ -54,10 +54,16 @@ struct job_limits job_limits_of(const PB(ToolSpec) * spec)
 	return l;
 }
 
+static bool names(const struct job *job, const char *text)
+{
+	return job->code.len > 0 &&
+	       memmem(job->code.data, job->code.len, text, strlen(text)) != NULL;
+}
+
 bool job_wants_http(const struct job *job)
 {
-	return !job->is_inspection && job->code.len > 0 &&
-	       memmem(job->code.data, job->code.len, "http.", 5) != NULL;
+	/* httpx brings asyncio along, which would take as long to import as all of the rest */
+	return !job->is_inspection && (names(job, "http.") || names(job, "asyncio"));
 }
 
 struct wire_tool job_wire(const struct job *job)

@@ -49,7 +49,7 @@ struct job {
 /* Fills what is 0 with the default.  cpu: as long as the wall clock. */
 void job_limits_complete(struct job_limits *l);
 struct job_limits job_limits_of(const PB(ToolSpec) * spec);
-/* Is httpx worth having loaded before the fork? */
+/* Does it use what a spare with httpx has loaded already? */
 bool job_wants_http(const struct job *job);
 /* shared_nproc stays 0. */
 struct wire_tool job_wire(const struct job *job);

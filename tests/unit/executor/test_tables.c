@@ -219,7 +219,7 @@ static void a_share_leaves_room_for_others(void **state)
 		assert_int_equal(calls_share(rows[i].capacity, rows[i].percent), rows[i].share);
 }
 
-static void code_that_names_http_gets_the_worker_with_httpx(void **state)
+static void code_that_names_http_or_asyncio_gets_the_worker_with_both(void **state)
 {
 	struct job job = { .code = { "await http.get(u)", 17 } };
 
@@ -227,6 +227,8 @@ static void code_that_names_http_gets_the_worker_with_httpx(void **state)
 	assert_true(job_wants_http(&job));
 	job.is_inspection = true;
 	assert_false(job_wants_http(&job));
+	job = (struct job){ .code = { "import asyncio", 14 } };
+	assert_true(job_wants_http(&job));
 	job = (struct job){ .code = { "return 1", 8 } };
 	assert_false(job_wants_http(&job));
 }
@@ -244,7 +246,7 @@ int main(void)
 		cmocka_unit_test(call_is_a_frame_with_the_arguments),
 		cmocka_unit_test(arguments_over_the_ceiling_are_refused),
 		cmocka_unit_test(a_share_leaves_room_for_others),
-		cmocka_unit_test(code_that_names_http_gets_the_worker_with_httpx),
+		cmocka_unit_test(code_that_names_http_or_asyncio_gets_the_worker_with_both),
 	};
 
 	if (crypto_start() < 0)
