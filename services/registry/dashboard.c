@@ -55,9 +55,12 @@ static double average_ms(const ROW(RollupRow) * row)
 	return row->calls ? (double)row->duration_ms / (double)row->calls : 0;
 }
 
+/* With two decimals. */
 static double percent(uint64_t part, uint64_t whole)
 {
-	return whole ? (double)(part * 10000 / whole) / 100 : 0;
+	uint64_t hundredths = whole ? part * 10000 / whole : 0;
+
+	return (double)hundredths / 100;
 }
 
 static int fill_stats(struct work *w, const struct window *window, PB(GetDashboardReply) * reply)

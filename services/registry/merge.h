@@ -24,7 +24,7 @@ struct batch {
 	ROW(EgressRow) * *egress;
 	size_t start_count, end_count, egress_count;
 };
-int merge_load(struct store_tx *tx, uint64_t number, struct batch *ret) BOX_MUST_CHECK;
+int merge_load(struct store_tx *tx, uint64_t number, struct batch *b) BOX_MUST_CHECK;
 /* Returns how many bytes the hash is over. */
 size_t merge_hash(const struct batch *b, uint8_t ret[CRYPTO_HASH_SIZE]);
 /* What the chain says that the hash is now: the newest row of retention that names the batch (its seq in
