@@ -1,7 +1,7 @@
 // Secrets through the whole stack: what tools, hosts, logs and the database get to see of them.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { readFileSync, readdirSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -297,6 +297,28 @@ describe('secrets', { timeout: 300_000 }, () => {
       await callUntil('sends', { url: url(), place: 'bearer' }, () => last().headers.authorization === 'Bearer never-seen-by-code-2');
     });
 
+    it('a rotation of keys under a stream of calls: each finds its value', async () => {
+      let running = true;
+      const failed = [];
+      const stream = (async () => {
+        while (running) {
+          const seen = await callTool(instance.mcp, 'sees', { key: 'OPEN' });
+          if (seen.kind !== 'ok' || value(seen)[0] !== [...revealed].length) failed.push(seen);
+          const sent = await send({ place: 'bearer' });
+          if (sent.kind !== 'ok' || last().headers.authorization !== 'Bearer never-seen-by-code-2') failed.push(sent);
+        }
+      })();
+      for (const generation of [2, 3]) {
+        const done = instance.run('ctl', ['keys', 'rotate', '--json'], { environment: { MCPBOX_TOKEN: token } });
+        assert.equal(done.status, 0, done.stderr);
+        assert.equal(JSON.parse(done.stdout).generation, generation);
+      }
+      await until(() => origin.requests.length > 20, 'calls go on');
+      running = false;
+      await stream;
+      assert.deepEqual(failed, []);
+    });
+
     it('bound to no host it goes to those that a person approved, not to those that policy did', async () => {
       await set('HIDDEN', { value: hidden, hosts: ['*'] });
       await callUntil('sends', { url: 'http://other.example.com/', place: 'bearer' }, ({ kind }) => kind === 'ok');
@@ -336,6 +358,18 @@ describe('secrets', { timeout: 300_000 }, () => {
     await admin.request('DELETE', secret('SHORT_LIVED'));
     const gone = await callUntil('sees', { key: 'SHORT_LIVED' }, ({ kind }) => kind === 'error');
     assert.match(gone.text, /no secret 'SHORT_LIVED'|revoked/);
+  });
+
+  it('no service leaves its memory in a core or to others', () => {
+    const services = instance.status().services.filter(({ name }) => name !== 'postgres');
+    assert.ok(services.length >= 5);
+    for (const { name, pid } of services) {
+      const limits = readFileSync(`/proc/${pid}/limits`, 'utf8');
+      assert.match(limits, /Max core file size\s+0\s+0\s/, name);
+      const uid = Number(/^Uid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]);
+      // Of a process that is not dumpable the kernel gives /proc to root.
+      if (uid !== 0) assert.equal(statSync(`/proc/${pid}/environ`).uid, 0, name);
+    }
   });
 
   it('no value stands in a log, an audit row, a record or the database', async () => {
