@@ -38,7 +38,8 @@ char *mem_strndup(const char *s, size_t len)
 {
 	char *copy = check(malloc(len + 1));
 
-	memcpy(copy, s, len);
+	if (len) /* an empty field of a message has no address */
+		memcpy(copy, s, len);
 	copy[len] = '\0';
 	return copy;
 }

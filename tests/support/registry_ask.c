@@ -68,17 +68,22 @@ static struct bus *bus_of(enum bus_role role)
 
 static char control_addr[64], work_addr[64];
 
+/* An empty field has no address. */
+static bool holds(ProtobufCBinaryData field, const char *text)
+{
+	return field.len && memmem(field.data, field.len, text, strlen(text)) != NULL;
+}
+
 static int inspect(struct bus_request *rq, struct err *err)
 {
 	const PB(InspectRequest) *in = (const PB(InspectRequest) *)rq->in;
 	PB(InspectReply) reply = MCPBOX__V1__INSPECT_REPLY__INIT;
-	bool broken = memmem(in->python_code.data, in->python_code.len, "def (", 5) != NULL;
+	bool broken = holds(in->python_code, "def (");
 	ProtobufCBinaryData odd = pb_text("p: the type Odd is not known");
 
 	(void)err;
 	reply.valid = !broken;
-	reply.has_main =
-		!broken && memmem(in->python_code.data, in->python_code.len, "def main(", 9);
+	reply.has_main = !broken && holds(in->python_code, "def main(");
 	if (broken) {
 		reply.error = pb_text("invalid syntax");
 		reply.error_line = 1;
@@ -87,13 +92,13 @@ static int inspect(struct bus_request *rq, struct err *err)
 		reply.input_schema_json = pb_text("{\"type\":\"object\",\"properties\":{}}");
 		reply.description = pb_text("What it does.");
 	}
-	if (memmem(in->python_code.data, in->python_code.len, "p: Odd", 6)) {
+	if (holds(in->python_code, "p: Odd")) {
 		reply.warnings = &odd;
 		reply.n_warnings = 1;
 	}
-	if (memmem(in->input_schema_json.data, in->input_schema_json.len, "faulty", 6))
+	if (holds(in->input_schema_json, "faulty"))
 		reply.input_schema_error = pb_text("faulty in");
-	if (memmem(in->output_schema_json.data, in->output_schema_json.len, "faulty", 6))
+	if (holds(in->output_schema_json, "faulty"))
 		reply.output_schema_error = pb_text("faulty out");
 	bus_answer(rq, &reply.base);
 	return 0;
@@ -125,7 +130,7 @@ static int execute(struct bus_request *rq, struct err *err)
 	struct buf value = BUF_INIT(1024 * 1024);
 
 	(void)err;
-	if (memmem(in->arguments_json.data, in->arguments_json.len, "hang", 4))
+	if (holds(in->arguments_json, "hang"))
 		pause();
 	describe(in, &value);
 	done.outcome = MCPBOX__V1__DONE__OUTCOME__OUTCOME_OK;
