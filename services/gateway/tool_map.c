@@ -116,9 +116,10 @@ static int fetch_pages(struct tool_map *m, struct catalog **ret, bool *ret_resta
 		request.cursor = cursor;
 		if (c) {
 			size_t len = 0;
+			const void *of_first = catalog_epoch(c, &len);
 
 			free(epoch);
-			epoch = mem_dup(catalog_epoch(c, &len), len);
+			epoch = mem_dup(of_first, len);
 			request.epoch = pb_bytes(epoch, len);
 			request.state_seq = catalog_state_seq(c);
 		}

@@ -241,6 +241,19 @@ def test_lists_and_calls_ask_nobody_but_the_gateway_s_memory(world):
         os.kill(world.registry.process.pid, signal.SIGCONT)
 
 
+def test_more_tools_than_fit_one_page_of_the_map_reach_a_gateway(world):
+    r, count = world.registry, 205
+    r.admin("UPDATE_SECURITY_POLICY", tool_approval_mode="auto_approve")
+    for i in range(count):
+        tool = r.llm("CREATE_TOOL", server_id=world.server_id, name=f"many_{i}", python_code=f"{CODE}# {i}\n")
+        r.llm("REQUEST_PUBLISH", tool_id=tool["id"])
+    r.llm("START_SERVER", server_id=world.server_id)
+    gateway = world.gateway("a")
+    until(lambda: gateway.works("many_0"), "the map never came")
+    listed = [t["name"] for t in gateway.rpc("tools/list")["result"]["tools"]]
+    assert {f"many_{i}" for i in range(count)} <= set(listed)
+
+
 # ---- records -------------------------------------------------------------------------------------
 
 
