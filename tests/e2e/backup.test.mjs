@@ -8,7 +8,7 @@ import { after, before, describe, it } from 'node:test';
 import { Instance } from './instance.mjs';
 import { envelope, post } from './rpc.mjs';
 
-const CODE = 'async def main():\n    return "from the back-up"\n';
+const CODE = 'async def main():\n    return f"from the back-up, {len(secrets[\'API_KEY\'])}"\n';
 const PASSWORD = 'correct horse battery';
 
 describe('./mcpbox backup and restore', { timeout: 600_000 }, () => {
@@ -69,9 +69,10 @@ describe('./mcpbox backup and restore', { timeout: 600_000 }, () => {
     const server = await ask('POST', '/api/servers', { name: 'news' });
     const tool = await ask('POST', `/api/servers/${server.id}/tools`, { name: 'status', python_code: CODE });
     await ask('POST', `/api/servers/${server.id}/secrets`, { key_name: 'API_KEY' });
-    await ask('PUT', `/api/servers/${server.id}/secrets/API_KEY`, { value: 'the-value-itself' });
+    await ask('PUT', `/api/servers/${server.id}/secrets/API_KEY`, { value: 'the-value-itself', mode: 'reveal' });
     await ask('POST', `/api/approvals/tools/${tool.id}/action`, { action: 'approve' });
     await ask('POST', `/api/sandbox/servers/${server.id}/start`, {});
+    assert.equal(old.run('ctl', ['keys', 'rotate']).status, 0);
   });
 
   it('is written while everything runs, for the owner alone, and says that the key is needed', () => {
@@ -126,7 +127,7 @@ describe('./mcpbox backup and restore', { timeout: 600_000 }, () => {
     assert.equal(fresh.run('psql', ['-XAtc', 'SELECT count(*) FROM sessions']).stdout, '0\n', 'nobody is logged in');
     const call = envelope('tools/call', { name: 'status', arguments: {} });
     const { message } = await post(`${fresh.mcp}/news`, call);
-    assert.equal(message.result.content[0].text, 'from the back-up');
+    assert.equal(message.result.content[0].text, 'from the back-up, 16');
     assert.equal(fresh.run('ctl', ['login', '--user', 'anna', '--password-file', password]).status, 0);
   });
 
