@@ -110,7 +110,7 @@ static int send(const struct ctl *ctl, json_t **ret, struct err *err)
 
 static void print_changes(const json_t *changes)
 {
-	static const char *const heads[] = { "WHAT", "IN THE FILE", "", "HERE", "WHY" };
+	static const char *const heads[] = { "WHAT", "IN THE FILE", "IS", "HERE", "WHY" };
 	struct print_table *t = print_table_begin(heads, ARRAY_LEN(heads));
 	size_t i;
 	json_t *c;
