@@ -11,7 +11,7 @@ import json
 import os
 import sys
 
-from . import errors, refused, rehearsal, result, tool
+from . import errors, imports, refused, rehearsal, result, tool
 
 _loads = json.loads
 _bound = None
@@ -23,6 +23,7 @@ def preload(with_http, with_all):
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numeric libraries start threads as they are imported
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.system = refused.system
+    imports.fit_select()
     if with_all:
         tool.preload_all()
     if with_http:

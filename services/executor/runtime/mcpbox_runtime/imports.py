@@ -143,6 +143,14 @@ def load(found, modules):
                 pass  # a module may do anything, SystemExit included
 
 
+def fit_select():
+    """Before selectors is imported: it and asyncio then wait with poll(), as on a system without epoll."""
+    import select
+
+    if hasattr(select, "epoll"):
+        del select.epoll
+
+
 def fit_sockets():
     """sendmsg() is refused, since it can send descriptors.  Without any it is a write: asyncio uses it from Python 3.12
     on, and what it has instead loses data in some versions."""
