@@ -11,7 +11,9 @@
 #include "pool.h"
 #include "service.h"
 
-#define INSPECT_MAX 4u /* checks of code at once; they do not count as calls */
+#define INSPECT_MAX     4u    /* checks of code at once; they do not count as calls */
+#define INSPECT_WAITING 8u    /* that wait for one of those to end */
+#define INSPECT_WAIT_MS 2000u /* so long; the registry lets nobody have all of them */
 
 struct executor {
 	struct service service;
@@ -25,7 +27,9 @@ struct executor {
 	struct egress_link link;
 	char work_addr[64], control_addr[64];
 	struct buf layers_json, missing_json;
-	atomic_uint inspections; /* running */
+	pthread_mutex_t inspect_lock; /* guards the two below */
+	pthread_cond_t inspect_ended;
+	uint32_t inspections, inspections_waiting;
 	atomic_bool is_draining;
 };
 

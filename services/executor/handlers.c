@@ -150,6 +150,33 @@ static int inspect(struct executor *x, const PB(InspectRequest) * in, PB(Inspect
 	return r;
 }
 
+/* Waits its turn for a moment. */
+static int enter_inspection(struct executor *x, struct err *err)
+{
+	struct timespec until;
+	bool is_late = false, may_wait;
+
+	clock_abs_after(INSPECT_WAIT_MS, &until);
+	(void)pthread_mutex_lock(&x->inspect_lock);
+	may_wait = x->inspections_waiting < INSPECT_WAITING;
+	x->inspections_waiting++;
+	while (x->inspections >= INSPECT_MAX && may_wait && !is_late)
+		is_late = pthread_cond_timedwait(&x->inspect_ended, &x->inspect_lock, &until) != 0;
+	x->inspections_waiting--;
+	may_wait = x->inspections < INSPECT_MAX;
+	x->inspections += may_wait;
+	(void)pthread_mutex_unlock(&x->inspect_lock);
+	return may_wait ? 0 : err_set(err, ERR_BUSY, "too much code is being checked at once");
+}
+
+static void leave_inspection(struct executor *x)
+{
+	(void)pthread_mutex_lock(&x->inspect_lock);
+	x->inspections--;
+	(void)pthread_cond_signal(&x->inspect_ended);
+	(void)pthread_mutex_unlock(&x->inspect_lock);
+}
+
 static int handle_inspect(struct bus_request *rq, struct err *err)
 {
 	struct executor *x = rq->service;
@@ -159,11 +186,11 @@ static int handle_inspect(struct bus_request *rq, struct err *err)
 
 	if (in->python_code.len > CODE_MAX)
 		return err_set(err, ERR_TOO_LARGE, "the code is larger than 1 MiB");
-	if (atomic_fetch_add(&x->inspections, 1) >= INSPECT_MAX)
-		r = err_set(err, ERR_BUSY, "too many checks of code at once");
-	else
-		r = inspect(x, in, &reply, err);
-	atomic_fetch_sub(&x->inspections, 1);
+	r = enter_inspection(x, err);
+	if (r < 0)
+		return r;
+	r = inspect(x, in, &reply, err);
+	leave_inspection(x);
 	if (r == 0)
 		bus_answer(rq, &reply->base);
 	return r;

@@ -79,7 +79,7 @@ static int start_sandboxes(struct executor *x, struct err *err)
 static int serve(struct executor *x, struct err *err)
 {
 	struct bus_server work = { .listen = x->cfg.bus_listen,
-				   .capacity = 2 * x->cfg.capacity + INSPECT_MAX,
+				   .capacity = 2 * x->cfg.capacity + INSPECT_MAX + INSPECT_WAITING,
 				   .has_lines = true,
 				   .routes = executor_work_routes,
 				   .route_count = executor_work_route_count,
@@ -133,7 +133,13 @@ static int executor_start(struct executor *x)
 {
 	struct err err = { 0 };
 	int r = crypto_start();
+	pthread_condattr_t clock;
 
+	(void)pthread_mutex_init(&x->inspect_lock, NULL);
+	(void)pthread_condattr_init(&clock);
+	(void)pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&x->inspect_ended, &clock);
+	(void)pthread_condattr_destroy(&clock);
 	json_start();
 	raise_descriptors(&x->cfg);
 	if (r == 0)

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include "cleanup.h"
 #include "json.h"
 #include "json_proto.h"
 #include "mem.h"
@@ -10,6 +11,7 @@
 #include "hide.h"
 
 #define SCRATCH_FILES 1024u /* nr_inodes of worker/rootfs.c */
+#define SAID_MAX      300   /* of what is said about a source */
 
 typedef Mcpbox__V1__Done__Outcome outcome;
 #define OUTCOME(name) MCPBOX__V1__DONE__OUTCOME__OUTCOME_##name
@@ -610,20 +612,40 @@ void result_judge(const struct run_facts *f, struct result *ret)
 	(void)hide_text(f->mask, false, &ret->error_text);
 }
 
+/* What the source made of the process that read it is said of the source. */
+static int blame_source(const struct run_facts *f, struct err *err)
+{
+	BOX_CLEANUP(result_done) struct result words = RESULT_INIT;
+	int len;
+
+	judge(f, &words);
+	if (words.outcome == OUTCOME(INTERNAL) || words.outcome == OUTCOME(CANCELLED))
+		return err_set(err, ERR_UNAVAILABLE,
+			       "the code could not be checked: the sandbox went away");
+	len = words.error_text.len < SAID_MAX ? (int)words.error_text.len : SAID_MAX;
+	return err_set_field(err, ERR_INVALID, "python_code", "make it shorter or simpler",
+			     "Python cannot read the code: %.*s", len,
+			     len > 0 ? (const char *)words.error_text.data : "");
+}
+
 int result_judge_inspection(const struct run_facts *f, PB(InspectReply) * *ret, struct err *err)
 {
 	struct json_span m[M_COUNT];
 	ProtobufCMessage *reply = NULL;
 
 	if (f->cause == CAUSE_TIMEOUT || f->cause == CAUSE_CPU)
-		return err_set(err, ERR_INVALID, "the code takes too long to parse");
-	if (f->cause != CAUSE_NONE || !f->has_frame)
-		return err_set(err, ERR_UNAVAILABLE,
-			       "the code could not be checked: the sandbox ended early");
-	if (scan_frame(f, m) < 0 || !span_is(m[M_OK], "true") || !m[M_INSPECT].at ||
-	    json_to_msg(&mcpbox__v1__inspect_reply__descriptor, m[M_INSPECT].at, m[M_INSPECT].len,
-			NULL, &reply, err) < 0)
-		return err_set(err, ERR_INTERNAL, "the code could not be checked");
+		return err_set_field(err, ERR_INVALID, "python_code", "make it shorter or simpler",
+				     "the code takes too long to parse");
+	if (f->cause != CAUSE_NONE || !f->has_frame || scan_frame(f, m) < 0 ||
+	    !span_is(m[M_OK], "true"))
+		return blame_source(f, err);
+	if (!m[M_INSPECT].at || json_to_msg(&mcpbox__v1__inspect_reply__descriptor, m[M_INSPECT].at,
+					    m[M_INSPECT].len, NULL, &reply, err) < 0) {
+		err_done(err);
+		*err = (struct err){ 0 };
+		return err_set_field(err, ERR_INVALID, "python_code", NULL,
+				     "what the code says of itself cannot be read");
+	}
 	*ret = (PB(InspectReply) *)reply;
 	return 0;
 }

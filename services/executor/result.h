@@ -79,7 +79,7 @@ void result_judge(const struct run_facts *facts, struct result *ret);
  * with half of its memory in use. */
 bool result_is_spent(const struct run_facts *facts);
 
-/* The answer to an inspection, the caller's (msg_free).  -ERR_INTERNAL or -ERR_UNAVAILABLE when the
- * sandbox gave none. */
+/* The answer to an inspection, the caller's (msg_free).  -ERR_INVALID, about the source, when reading
+ * it ended the process or broke its answer; -ERR_UNAVAILABLE when the sandbox itself went away. */
 int result_judge_inspection(const struct run_facts *facts, PB(InspectReply) * *ret,
 			    struct err *err) BOX_MUST_CHECK;

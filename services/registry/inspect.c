@@ -3,7 +3,54 @@
 #include <string.h>
 #include "log.h"
 
-enum { INSPECT_MS = 4000, INSPECT_TRIES = 3 };
+enum {
+	INSPECT_MS = 8000, /* it may wait its turn at the executor, which gives it 5 s then */
+	INSPECT_TRIES = 3,
+	INSPECT_SHARE = 3, /* of one author at once: fewer than an executor checks at once */
+};
+
+/* One that runs; on the stack of its thread. */
+struct inspecting {
+	const char *who;
+	struct inspecting *next;
+};
+
+/* Their account or token; who has none is told apart by where the request came from. */
+static const char *who_asks(const struct work *w)
+{
+	return w->actor->author[0] ? w->actor->author : w->actor->remote;
+}
+
+static int enter(struct work *w, struct inspecting *it, struct err *err)
+{
+	struct registry *reg = w->reg;
+	uint32_t same = 0;
+
+	it->who = who_asks(w);
+	(void)pthread_mutex_lock(&reg->inspect_lock);
+	for (const struct inspecting *other = reg->inspecting; other; other = other->next)
+		same += strcmp(other->who, it->who) == 0;
+	if (same < INSPECT_SHARE) {
+		it->next = reg->inspecting;
+		reg->inspecting = it;
+	}
+	(void)pthread_mutex_unlock(&reg->inspect_lock);
+	return same < INSPECT_SHARE
+		       ? 0
+		       : err_set_field(err, ERR_BUSY, NULL, "wait until one of them is done",
+				       "%u pieces of your code are being checked already", same);
+}
+
+static void leave(struct registry *reg, const struct inspecting *it)
+{
+	struct inspecting **at = &reg->inspecting;
+
+	(void)pthread_mutex_lock(&reg->inspect_lock);
+	while (*at != it)
+		at = &(*at)->next;
+	*at = it->next;
+	(void)pthread_mutex_unlock(&reg->inspect_lock);
+}
 
 static int ask(struct work *w, const PB(Instance) * executor, const struct inspect_what *what,
 	       struct err *err)
@@ -38,11 +85,12 @@ static bool is_final(int r)
 	return r == 0 || r == -ERR_INVALID || r == -ERR_TOO_LARGE;
 }
 
-int inspect_code(struct work *w, const struct inspect_what *what, struct err *err)
+static int ask_any(struct work *w, const struct inspect_what *what, struct err *err)
 {
 	size_t count;
 	PB(Instance) **all = lease_list(w->reg->leases, &w->arena, &count);
 	uint32_t tried = 0;
+	bool is_full = false;
 	int r = -ERR_UNAVAILABLE;
 
 	for (size_t i = 0; i < count && tried < INSPECT_TRIES; i++) {
@@ -54,13 +102,29 @@ int inspect_code(struct work *w, const struct inspect_what *what, struct err *er
 		r = ask(w, all[i], what, err);
 		if (is_final(r))
 			return r;
+		is_full |= r == -ERR_BUSY;
 		log_warn("inspect.failed", F_STR("executor", all[i]->instance), F_ERR(err));
 	}
 	err_done(err);
 	*err = (struct err){ 0 };
+	if (is_full)
+		return err_set_field(err, ERR_BUSY, NULL, "try again in a moment",
+				     "too much code is being checked at once");
 	return err_set_field(err, ERR_UNAVAILABLE, NULL, "try again in a moment",
 			     tried ? "no executor answers to check the code"
 				   : "no executor is running to check the code");
+}
+
+int inspect_code(struct work *w, const struct inspect_what *what, struct err *err)
+{
+	struct inspecting it;
+	int r = enter(w, &it, err);
+
+	if (r < 0)
+		return r;
+	r = ask_any(w, what, err);
+	leave(w->reg, &it);
+	return r;
 }
 
 static int require_main(struct work *w, struct err *err)

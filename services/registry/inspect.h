@@ -9,7 +9,8 @@ struct inspect_what {
 	ProtobufCBinaryData input_schema, output_schema; /* of the author's own: JSON objects */
 };
 
-/* Sets w->inspected.  -ERR_UNAVAILABLE when no executor answers. */
+/* Sets w->inspected.  -ERR_INVALID when Python cannot read it at all, -ERR_BUSY when this author or all together have
+ * too much checked at once, -ERR_UNAVAILABLE when no executor answers. */
 int inspect_code(struct work *w, const struct inspect_what *what, struct err *err) BOX_MUST_CHECK;
 /* The same, and the source must parse and define main, schemas must be such: -ERR_INVALID names the
  * field and says what is wrong. */

@@ -251,7 +251,7 @@ static void registry_stop(struct registry *reg)
 
 int main(int argc, char **argv)
 {
-	static struct registry reg;
+	static struct registry reg = { .inspect_lock = PTHREAD_MUTEX_INITIALIZER };
 	const struct service_info info = { .name = "registry",
 					   .rows = registry_cfg_rows,
 					   .row_count = registry_cfg_row_count };

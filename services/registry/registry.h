@@ -1,6 +1,7 @@
 /* The one object of the process: what main.c starts, in this order, and stops in reverse. */
 #pragma once
 
+#include <pthread.h>
 #include <stdint.h>
 #include "bus.h"
 #include "id.h"
@@ -10,6 +11,7 @@
 #include "service.h"
 #include "store.h"
 
+struct inspecting;
 struct retention;
 struct status;
 
@@ -26,6 +28,8 @@ struct registry {
 	struct leases *leases;
 	struct status *status;
 	struct retention *retention;
+	pthread_mutex_t inspect_lock;
+	struct inspecting *inspecting; /* checks of code that run; guarded by inspect_lock */
 };
 
 /* Wall clock that never goes back.  Any thread. */

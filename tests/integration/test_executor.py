@@ -386,6 +386,37 @@ def test_inspects_schemas_of_the_author(world):
     assert reply["output_schema_error"] == 'unknown type "text"' and not reply["input_schema_error"]
 
 
+HOSTILE_SOURCES = {
+    "surrogate": "def main(a: int):\n  '\\ud800'\n  return '\\udfff'\n",
+    "default_surrogate": "def main(a: str = '\\ud800'): return a\n",
+    "digits": "def main(a: int = 0x" + "f" * 90000 + "): pass",
+    "minus": "def main(): return " + "-" * 95000 + "1",
+    "annotation": "def main(a: '" + "int|" * 20000 + "int'): pass",
+    "elif": "def main():\n  if 1: pass\n" + "  elif 1: pass\n" * 6500,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_SOURCES)
+def test_a_source_that_breaks_its_check_is_told_to_be_the_sources_fault(world, name):
+    answer = world.registry.tell(inspect={"addr": world.at["work_addr"], "code": HOSTILE_SOURCES[name]})
+    if "error" in answer:
+        assert answer["error"]["code"] == "invalid", answer
+    else:
+        assert not answer["reply"]["valid"] and answer["reply"]["error"] or name.endswith("surrogate"), answer
+    assert world.registry.tell(inspect={"addr": world.at["work_addr"], "code": "def main(): pass"})["reply"]["valid"]
+
+
+def test_checks_of_code_wait_their_turn_and_are_refused_only_when_many_wait(world):
+    slow = "def main(): pass\nx = f(" + ",".join("a%d=1" % i for i in range(6000)) + ")"
+    boxes = [world.registry.start(inspect={"addr": world.at["work_addr"], "code": slow + "#%d" % i}) for i in range(4)]
+    first = world.registry.tell(inspect={"addr": world.at["work_addr"], "code": "def main(): pass"})
+    assert first["reply"]["valid"], first  # the fifth
+    assert all("reply" in box.get(timeout=WAIT) for box in boxes)
+    boxes = [world.registry.start(inspect={"addr": world.at["work_addr"], "code": slow + "#%d" % i}) for i in range(40)]
+    refused = [a["error"] for a in (box.get(timeout=WAIT) for box in boxes) if "error" in a]
+    assert refused and {e["code"] for e in refused} == {"busy"}, refused
+
+
 def test_a_gateway_may_not_inspect(world):
     assert world.gateway.tell(inspect={"addr": world.at["work_addr"], "code": "x"})["error"]["code"] == "denied"
 
