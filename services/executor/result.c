@@ -618,10 +618,11 @@ static int blame_source(const struct run_facts *f, struct err *err)
 	BOX_CLEANUP(result_done) struct result words = RESULT_INIT;
 	int len;
 
-	judge(f, &words);
-	if (words.outcome == OUTCOME(INTERNAL) || words.outcome == OUTCOME(CANCELLED))
+	if (f->cause == CAUSE_LOST || f->cause == CAUSE_CANCELLED ||
+	    (!f->has_frame && f->ended.how == 0))
 		return err_set(err, ERR_UNAVAILABLE,
 			       "the code could not be checked: the sandbox went away");
+	judge(f, &words);
 	len = words.error_text.len < SAID_MAX ? (int)words.error_text.len : SAID_MAX;
 	return err_set_field(err, ERR_INVALID, "python_code", "make it shorter or simpler",
 			     "Python cannot read the code: %.*s", len,
