@@ -365,7 +365,8 @@ struct served {
 	struct line_server *server;
 	int fd;
 	char remote[64];
-	bool is_proven; /* has shown a valid seal; its own thread's */
+	bool is_proven;   /* has shown a valid seal; its own thread's */
+	bool is_stranger; /* counted as one; guarded by the server's lock */
 	struct served *next;
 };
 
@@ -395,7 +396,7 @@ static void served_end(struct served *c)
 	*at = c->next;
 	(void)close(c->fd);
 	s->count--;
-	s->strangers -= !c->is_proven;
+	s->strangers -= c->is_stranger;
 	(void)pthread_cond_broadcast(&s->changed);
 	(void)pthread_mutex_unlock(&s->lock);
 	free(c);
@@ -406,7 +407,8 @@ static void served_prove(void *arg)
 	struct served *c = arg;
 
 	(void)pthread_mutex_lock(&c->server->lock);
-	c->server->strangers -= !c->is_proven;
+	c->server->strangers -= c->is_stranger;
+	c->is_stranger = false;
 	c->is_proven = true;
 	(void)pthread_mutex_unlock(&c->server->lock);
 }
@@ -447,14 +449,29 @@ static void *served_run(void *arg)
 	return NULL;
 }
 
+/* A peer of ours shows its seal at once; whoever has waited longest makes room.  Its thread ends it. */
+static void dismiss_oldest_stranger(struct line_server *s)
+{
+	struct served *oldest = NULL;
+
+	for (struct served *c = s->served; c; c = c->next) /* the latest first */
+		oldest = c->is_stranger ? c : oldest;
+	(void)shutdown(oldest->fd, SHUT_RDWR);
+	oldest->is_stranger = false;
+	s->strangers--;
+}
+
 static bool served_admit(struct line_server *s, struct served *c)
 {
 	bool is_in;
 
 	(void)pthread_mutex_lock(&s->lock);
-	is_in = !s->is_stopping && s->count < s->max && s->strangers < STRANGERS_MAX;
+	is_in = !s->is_stopping && s->count < s->max;
 	if (is_in) {
+		if (s->strangers >= STRANGERS_MAX)
+			dismiss_oldest_stranger(s);
 		s->strangers++;
+		c->is_stranger = true;
 		c->next = s->served;
 		s->served = c;
 		s->count++;

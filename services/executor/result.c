@@ -624,8 +624,8 @@ static int blame_source(const struct run_facts *f, struct err *err)
 			       "the code could not be checked: the sandbox went away");
 	judge(f, &words);
 	len = words.error_text.len < SAID_MAX ? (int)words.error_text.len : SAID_MAX;
-	return err_set_field(err, ERR_INVALID, "python_code", "make it shorter or simpler",
-			     "Python cannot read the code: %.*s", len,
+	return err_set_field(err, ERR_INVALID, NULL, "make it shorter or simpler",
+			     "this cannot be checked: %.*s", len,
 			     len > 0 ? (const char *)words.error_text.data : "");
 }
 

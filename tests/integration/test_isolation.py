@@ -180,6 +180,12 @@ def test_source_of_a_tool_reaches_no_log(box):
     assert mark not in json.dumps(box.log)
 
 
+def test_a_call_does_not_learn_the_hosts_name():
+    with contextlib.closing(Sandboxes("full")) as box:
+        assert value(box.run("import os, platform\ndef main(): return [os.uname().nodename, platform.node()]",
+                             modules=["os", "platform"])) == ["sandbox", "sandbox"]
+
+
 HOLDS_DESCRIPTORS = """
 import array, resource, socket, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)

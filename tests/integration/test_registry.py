@@ -281,6 +281,23 @@ def test_code_is_checked_by_an_executor(registry):
         r.llm("CREATE_TOOL", **dict(tool, name="u"))
 
 
+def test_nobody_takes_all_checks_of_code(registry):
+    r = registry
+    r.join_executor()
+    held = [threading.Thread(target=r.ask, args=("gateway", "LOCAL", "VALIDATE_CODE", {"code": CODE + "# hold %d" % i}, r.new_asker()),
+                             kwargs={"remote": "192.0.2.1"}) for i in range(3)]
+    [t.start() for t in held]
+    assert r.asker.send({"do": "held", "count": 3})["ok"]
+    other = r.new_asker()
+    with pytest.raises(Refused, match="3 pieces of your code are being checked already") as e:
+        r.ask("gateway", "LOCAL", "VALIDATE_CODE", {"code": CODE}, other, remote="192.0.2.1")
+    assert e.value.code == "busy" and e.value.hint
+    assert r.ask("gateway", "LOCAL", "VALIDATE_CODE", {"code": CODE}, other, remote="192.0.2.2")["valid"]
+    assert r.asker.send({"do": "release"})["ok"]
+    [t.join() for t in held]
+    assert r.ask("gateway", "LOCAL", "VALIDATE_CODE", {"code": CODE}, other, remote="192.0.2.1")["valid"]
+
+
 def test_an_executor_that_was_killed_does_not_stop_others(registry):
     r = registry
     other = r.new_asker()

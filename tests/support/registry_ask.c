@@ -74,6 +74,29 @@ static bool holds(ProtobufCBinaryData field, const char *text)
 	return field.len && memmem(field.data, field.len, text, strlen(text)) != NULL;
 }
 
+/* Inspections of a source with "# hold" in it wait until {"do":"release"}. */
+static pthread_mutex_t held_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t held_changed = PTHREAD_COND_INITIALIZER;
+static unsigned held;
+static bool is_released;
+
+/* {"do":"held","count":n}: waits until that many are held. */
+static void wait_held(unsigned count)
+{
+	(void)pthread_mutex_lock(&held_lock);
+	while (held < count)
+		(void)pthread_cond_wait(&held_changed, &held_lock);
+	(void)pthread_mutex_unlock(&held_lock);
+}
+
+static void release(void)
+{
+	(void)pthread_mutex_lock(&held_lock);
+	is_released = true;
+	(void)pthread_cond_broadcast(&held_changed);
+	(void)pthread_mutex_unlock(&held_lock);
+}
+
 static int inspect(struct bus_request *rq, struct err *err)
 {
 	const PB(InspectRequest) *in = (const PB(InspectRequest) *)rq->in;
@@ -82,6 +105,14 @@ static int inspect(struct bus_request *rq, struct err *err)
 	ProtobufCBinaryData odd = pb_text("p: the type Odd is not known");
 
 	(void)err;
+	if (holds(in->python_code, "# hold")) {
+		(void)pthread_mutex_lock(&held_lock);
+		held++;
+		(void)pthread_cond_broadcast(&held_changed);
+		while (!is_released)
+			(void)pthread_cond_wait(&held_changed, &held_lock);
+		(void)pthread_mutex_unlock(&held_lock);
+	}
 	reply.valid = !broken;
 	reply.has_main = !broken && holds(in->python_code, "def main(");
 	if (broken) {
@@ -306,6 +337,10 @@ static int run(json_t *line, struct err *err)
 		r = bus_news_start(bus_of(ROLE_OPS), &news, err);
 	else if (strcmp(what, "status") == 0)
 		r = ask_status(&reply, err);
+	else if (strcmp(what, "held") == 0)
+		wait_held((unsigned)json_integer_value(json_object_get(line, "count")));
+	else if (strcmp(what, "release") == 0)
+		release();
 	else if (strcmp(what, "leave") == 0)
 		bus_stop(bus_of(ROLE_EXECUTOR));
 	else

@@ -66,7 +66,11 @@ static int enter(int flags)
 	if (r < 0)
 		return r;
 	(void)snprintf(map, sizeof(map), "%u %u 1", gid, gid);
-	return write_file("/proc/self/gid_map", map);
+	r = write_file("/proc/self/gid_map", map);
+	if (r < 0)
+		return r;
+	/* uname() tells no name of the host */
+	return sethostname("sandbox", sizeof("sandbox") - 1) < 0 ? -errno : 0;
 }
 
 /* Some hosts let a namespace be made but nothing be done in it (AppArmor): so try it all in a

@@ -305,7 +305,7 @@ static void a_length_above_the_ceiling_ends_the_connection(void **state)
 	wait_closed(fd);
 }
 
-/* They hold all places that strangers may have; who is refused a line asks over the socket. */
+/* They hold all places that strangers may have: the oldest of them makes room. */
 static void strangers_that_say_nothing_stop_nobody(void **state)
 {
 	int fds[STRANGERS];
@@ -317,6 +317,28 @@ static void strangers_that_say_nothing_stop_nobody(void **state)
 	for (uint32_t i = 0; i < 20; i++)
 		assert_int_equal(list(i, t.port, &err), 0);
 	for (int i = 0; i < STRANGERS; i++)
+		(void)close(fds[i]);
+}
+
+/* They stay within the time that a first frame has: 40 come, 32 are kept, the first ones go. */
+static void the_oldest_stranger_makes_room_for_the_next(void **state)
+{
+	int fds[40];
+	char greeting;
+
+	(void)state;
+	for (size_t i = 0; i < 40; i++) {
+		fds[i] = stranger();
+		assert_int_equal(recv(fds[i], &greeting, 1, 0), 1);
+	}
+	for (size_t i = 0; i < 8; i++)
+		wait_closed(fds[i]);
+	for (size_t i = 39; i >= 36; i--) {
+		struct pollfd p = { .fd = fds[i], .events = POLLIN };
+
+		assert_int_equal(poll(&p, 1, 0), 0);
+	}
+	for (size_t i = 8; i < 40; i++)
 		(void)close(fds[i]);
 }
 
@@ -332,6 +354,7 @@ int main(int argc, char **argv)
 		TEST(bytes_without_a_seal_end_the_connection, with_peer),
 		TEST(a_length_above_the_ceiling_ends_the_connection, with_peer),
 		TEST(strangers_that_say_nothing_stop_nobody, with_peer),
+		TEST(the_oldest_stranger_makes_room_for_the_next, with_peer),
 	};
 
 	int failed;
