@@ -203,7 +203,7 @@ static int start_executor(struct err *err)
 	};
 	struct bus *b = bus_of(ROLE_EXECUTOR);
 	struct bus_server work = {
-		.listen = "tcp://127.0.0.1:0", .capacity = 2, .routes = routes, .route_count = 3
+		.listen = "tcp://127.0.0.1:0", .capacity = 4, .routes = routes, .route_count = 3
 	};
 	struct bus_server control = { .listen = "tcp://127.0.0.1:0",
 				      .is_control = true,
