@@ -13,8 +13,9 @@ enum {
 	PAGE_MAX = 200,
 	RECENT_DEFAULT = 100,
 	RECENT_MAX = 1000,
-	COUNTED = 10000,   /* a total beyond is said to be no exact one */
-	SEARCHED = 10000,  /* newest rows of the choice */
+	COUNTED = 1000,    /* a total beyond is said to be no exact one */
+	REACH = 10000,     /* of pages */
+	SEARCHED = 2000,   /* newest rows of each kind */
 	FOLLOW_ROWS = 100, /* of the audit in one answer */
 	FOLLOW_PARTS = 1000,
 	REPLAY_MAX = 10000, /* rows of the audit that a stream may be behind */
@@ -149,13 +150,13 @@ int activity_list(struct work *w, const void *message, struct err *err)
 	if (page.size > PAGE_MAX)
 		return err_set_field(err, ERR_INVALID, "page_size", NULL,
 				     "page_size must be from 1 to %d", PAGE_MAX);
-	if ((uint64_t)page.number * page.size > COUNTED)
+	if ((uint64_t)page.number * page.size > REACH)
 		return err_set_field(err, ERR_INVALID, "page",
 				     "give until: the time of the last row",
-				     "pages reach to row %d", COUNTED);
+				     "pages reach to row %d", REACH);
 	r = fill_choice(w, &filter, &c, err);
 	if (r == 0)
-		r = store_activity_count(w->tx, &c, COUNTED + 1, &total);
+		r = store_activity_count(w->tx, &c, c.search[0] ? SEARCHED : COUNTED + 1, &total);
 	if (r == 0)
 		r = store_activity_list(w->tx, &c, SEARCHED, page, &reply.items, &reply.n_items);
 	if (r != 0)

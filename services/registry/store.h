@@ -434,7 +434,7 @@ int store_batch_expired(struct store_tx *tx, const char *batch,
 /* Ids of a server's tools: what the audit calls objects. */
 int store_server_objects(struct store_tx *tx, const char *server_id, char ***ret,
 			 size_t *ret_count) BOX_MUST_CHECK;
-/* At most `limit`; with a search those found among the newest `limit`. */
+/* At most `limit`; with a search those found among `limit` of each kind. */
 int store_activity_count(struct store_tx *tx, const struct activity_choice *c, uint32_t limit,
 			 int64_t *ret) BOX_MUST_CHECK;
 int store_activity_list(struct store_tx *tx, const struct activity_choice *c, uint32_t searched,

@@ -114,10 +114,12 @@ static PGconn *open_connection(struct store *s)
 	const char *const values[] = { s->url,  "3", "30", "10000", "disable", "mcpbox-registry",
 				       options, NULL };
 
+	/* Compiling a plan, or starting workers for it, takes longer than any of our statements should. */
 	(void)snprintf(options, sizeof(options),
 		       "-c statement_timeout=%u -c lock_timeout=%u"
 		       " -c idle_in_transaction_session_timeout=30000 -c timezone=UTC"
-		       " -c client_encoding=UTF8 -c synchronous_commit=on",
+		       " -c client_encoding=UTF8 -c synchronous_commit=on -c jit=off"
+		       " -c max_parallel_workers_per_gather=0",
 		       s->statement_ms, s->statement_ms);
 	conn = PQconnectdbParams(keys, values, 1);
 	if (PQstatus(conn) == CONNECTION_OK) {
