@@ -132,8 +132,6 @@ static void print_events(struct tail *t, const PB(ListAuditReply) * reply)
 			print_proto(stdout, &e->base);
 		else
 			print_event(e);
-		if (e->seq > t->last_seq)
-			t->last_seq = e->seq;
 	}
 	(void)fflush(stdout);
 }
@@ -152,7 +150,10 @@ static int catch_up(struct tail *t, uint32_t newest, struct err *err)
 			return r;
 		reply = (const PB(ListAuditReply) *)m;
 		print_events(t, reply);
-		is_more = reply->n_events > 0 && newest == 0;
+		/* Not by the events: parts of a batch have no number, and its row may be of no interest. */
+		is_more = reply->last_seq > t->last_seq && newest == 0;
+		if (reply->last_seq > t->last_seq)
+			t->last_seq = reply->last_seq;
 		/* Rows of other topics lie between; they are done with as well. */
 		if (!is_more && reply->head_seq > t->last_seq)
 			t->last_seq = reply->head_seq;

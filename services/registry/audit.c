@@ -83,8 +83,10 @@ int audit_list(struct work *w, const void *message, struct err *err)
 		r = store_audit_newest(w->tx, limit, in->topics, in->n_topics, &since);
 	if (r == 0)
 		r = store_audit_list(w->tx, since, limit, in->topics, in->n_topics, &rows, &count);
-	for (size_t i = 0; r == 0 && i < count && l.bytes < LIST_BYTES; i++)
+	for (size_t i = 0; r == 0 && i < count && l.bytes < LIST_BYTES; i++) {
 		r = add_with_parts(w, &l, rows[i]);
+		reply.last_seq = rows[i]->seq;
+	}
 	if (r != 0)
 		return r;
 	reply.events = l.events;

@@ -265,6 +265,13 @@ describe('secrets', { timeout: 300_000 }, () => {
       );
     });
 
+    it('which the audit tells, once each', () => {
+      const tail = instance.ctl('audit', 'tail', '--no-follow', '--since', '0', '--json', '--topic', 'egress.denied');
+      const rows = tail.stdout.trim().split('\n').map((row) => JSON.parse(row)).filter(({ detail }) => detail.rule === 'secret');
+      assert.ok(rows.length >= 3, tail.stdout);
+      assert.equal(new Set(rows.map(({ detail }) => detail.request_no ?? JSON.stringify(detail))).size, rows.length);
+    });
+
     it('and the answer does not give it back, in headers, across chunks, in other forms', async () => {
       for (const path of ['/echo', '/chunks', '/coded']) {
         const answer = await send({ url: url(path), place: 'bearer' });
