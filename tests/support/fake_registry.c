@@ -9,6 +9,7 @@
  */
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "bus.h"
@@ -71,10 +72,24 @@ static const char *text_of(const json_t *row, const char *key)
 	return text ? text : "";
 }
 
+/* By number or by name. */
+static enum err_code code_of(const json_t *code)
+{
+	const char *name = json_string_value(code);
+
+	if (!name)
+		return (enum err_code)json_integer_value(code);
+	for (int i = ERR_OK + 1; i < ERR_CODE_COUNT; i++)
+		if (strcmp(err_row((enum err_code)i)->name, name) == 0)
+			return (enum err_code)i;
+	(void)fprintf(stderr, "fake_registry: no error '%s'\n", name);
+	exit(2);
+}
+
 static int answer_error(const json_t *error, struct err *err)
 {
 	const json_t *current = json_object_get(error, "current");
-	enum err_code code = (enum err_code)json_integer_value(json_object_get(error, "code"));
+	enum err_code code = code_of(json_object_get(error, "code"));
 	size_t len;
 
 	(void)err_set_field(err, code, text_of(error, "field"), text_of(error, "hint"), "%s",
