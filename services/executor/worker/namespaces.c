@@ -67,10 +67,9 @@ static int enter(int flags)
 		return r;
 	(void)snprintf(map, sizeof(map), "%u %u 1", gid, gid);
 	r = write_file("/proc/self/gid_map", map);
-	if (r < 0)
-		return r;
-	/* uname() tells no name of the host */
-	return sethostname("sandbox", sizeof("sandbox") - 1) < 0 ? -errno : 0;
+	/* uname() then tells no name of the host; a container's profile may forbid it. */
+	(void)!sethostname("sandbox", sizeof("sandbox") - 1);
+	return r;
 }
 
 /* Some hosts let a namespace be made but nothing be done in it (AppArmor): so try it all in a
