@@ -37,9 +37,10 @@
 											      "ON"                             \
 											      " A"                             \
 											      "LL"                             \
-											      " " SQL_KIND(columns,            \
-													   "network_bad",      \
-													   tail)
+											      " " SQL_KIND(                    \
+												      columns,                 \
+												      "network_bad",           \
+												      tail)
 #define SQL_KIND(columns, name, tail) \
 	"(SELECT " columns " FROM activity_" name " WHERE " SQL_CHOSEN tail ")"
 #define SQL_SHOWN                                                                  \
