@@ -78,21 +78,9 @@ static bool history_is_sound(const ROW(FileTool) * t)
 /* What create_tool would say of it. */
 static int check_head(const struct plan_tool *t, struct err *err)
 {
-	PB(CreateToolRequest) c = MCPBOX__V1__CREATE_TOOL_REQUEST__INIT;
+	PB(CreateToolRequest) c;
 
-	c.name = (char *)(uintptr_t)t->name;
-	c.python_code = t->head->python_code;
-	c.description = t->head->description;
-	c.title = t->head->title;
-	c.timeout_ms = t->head->timeout_ms;
-	c.timeout_ms_opt_case = t->head->timeout_ms_opt_case
-					? MCPBOX__V1__CREATE_TOOL_REQUEST__TIMEOUT_MS_OPT_TIMEOUT_MS
-					: 0;
-	c.limits_json = t->head->limits_json;
-	c.input_schema_json = t->head->input_schema_json;
-	c.output_schema_json = t->head->output_schema_json;
-	c.annotations_json = t->head->annotations_json;
-	c.n_code_dependencies = t->head->n_code_dependencies;
+	import_as_new(t, &c);
 	return tool_check_new(&c, err);
 }
 

@@ -46,6 +46,8 @@ const char *import_name(struct arena *a, const char *kind, const char *raw);
 /* The name with a suffix if there is a server of that name: x_imported, x_imported_2, ... */
 int import_free_name(struct work *w, const char *name, const char **ret) BOX_MUST_CHECK;
 
+/* What somebody would ask who made this tool by hand.  It borrows from t. */
+void import_as_new(const struct plan_tool *t, PB(CreateToolRequest) * ret);
 /* The server with all that is in it, within the transaction.  *ret_name: what it is called here. */
 int import_make_server(struct work *w, struct plan *plan, const struct plan_server *s,
 		       struct made *made, const char **ret_name, struct err *err) BOX_MUST_CHECK;

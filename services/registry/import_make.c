@@ -366,26 +366,35 @@ static int recall_decisions(struct work *w, const struct plan_tool *t, const PB(
 	return r;
 }
 
+void import_as_new(const struct plan_tool *t, PB(CreateToolRequest) * ret)
+{
+	const ROW(FileVersion) *head = t->head;
+
+	mcpbox__v1__create_tool_request__init(ret);
+	ret->name = (char *)(uintptr_t)t->name;
+	ret->python_code = head->python_code;
+	ret->description = head->description;
+	ret->title = head->title;
+	ret->timeout_ms = head->timeout_ms;
+	ret->timeout_ms_opt_case =
+		head->timeout_ms_opt_case
+			? MCPBOX__V1__CREATE_TOOL_REQUEST__TIMEOUT_MS_OPT_TIMEOUT_MS
+			: 0;
+	ret->limits_json = head->limits_json;
+	ret->input_schema_json = head->input_schema_json;
+	ret->output_schema_json = head->output_schema_json;
+	ret->annotations_json = head->annotations_json;
+	ret->code_dependencies = head->code_dependencies;
+	ret->n_code_dependencies = head->n_code_dependencies;
+}
+
 static int make_head(struct work *w, const struct plan *plan, const struct plan_tool *t,
 		     PB(Tool) * tool)
 {
-	PB(CreateToolRequest) c = MCPBOX__V1__CREATE_TOOL_REQUEST__INIT;
+	PB(CreateToolRequest) c;
 	ROW(VersionRow) v;
 
-	c.name = arena_str(&w->arena, t->name);
-	c.python_code = t->head->python_code;
-	c.description = t->head->description;
-	c.title = t->head->title;
-	c.timeout_ms = t->head->timeout_ms;
-	c.timeout_ms_opt_case = t->head->timeout_ms_opt_case
-					? MCPBOX__V1__CREATE_TOOL_REQUEST__TIMEOUT_MS_OPT_TIMEOUT_MS
-					: 0;
-	c.limits_json = t->head->limits_json;
-	c.input_schema_json = t->head->input_schema_json;
-	c.output_schema_json = t->head->output_schema_json;
-	c.annotations_json = t->head->annotations_json;
-	c.code_dependencies = t->head->code_dependencies;
-	c.n_code_dependencies = t->head->n_code_dependencies;
+	import_as_new(t, &c);
 	w->inspected = t->seen;
 	tool_version_of_new(w, &c, &v);
 	/* Our own file says all there is to say, also what is empty. */

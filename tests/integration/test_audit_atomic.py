@@ -132,6 +132,7 @@ def test_no_change_is_made_without_its_audit_row(registry):
     walk(r.gateway, "SHIP_RECORDS", origin="gateway-1", records=[
         {"no": 1, "at": "2026-11-22T10:00:00.000Z", "kind": "call_started", "call_id": "c1", "call": call}])
     walk(r.admin, "IMPORT", file=FIXTURE, accept_unverified=True)
+    walk(r.admin, "ROTATE_KEYS")
 
     walk(r.admin, "REVOKE_TOOL", tool_id=tool)
     walk(r.llm, "STOP_SERVER", server_id=server)

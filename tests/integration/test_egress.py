@@ -142,12 +142,21 @@ class Resolver:
 
     def __init__(self):
         self.asked = []
-        self.udp = socket.socket(type=socket.SOCK_DGRAM)
-        self.udp.bind(("127.0.0.1", 0))
-        self.port = self.udp.getsockname()[1]
-        self.tcp = socket.create_server(("127.0.0.1", self.port))
+        self._bind()
         threading.Thread(target=self._serve_udp, daemon=True).start()
         threading.Thread(target=self._serve_tcp, daemon=True).start()
+
+    def _bind(self):
+        """One number for both: a port that is free for UDP may be taken for TCP."""
+        while True:
+            self.udp = socket.socket(type=socket.SOCK_DGRAM)
+            self.udp.bind(("127.0.0.1", 0))
+            self.port = self.udp.getsockname()[1]
+            try:
+                self.tcp = socket.create_server(("127.0.0.1", self.port))
+                return
+            except OSError:
+                self.udp.close()
 
     def _answer(self, query, is_tcp):
         end = query.index(b"\0", 12) + 5
