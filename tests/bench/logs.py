@@ -24,7 +24,7 @@ INSERT INTO executions (call_id, start_batch, start_no, started_at, tool_id, ser
 	executed_by, via, input_args, end_batch, end_no, ended_at, outcome, error, result, stdout, duration_ms, cpu_ms, memory_kb)
 SELECT lpad(to_hex(i), 12, '0') || '-7000-8000-000000000000', i / 100 + 1, 2 * (i % 100) + 1, at,
 	'tool-0000-0000-0000-' || lpad(t::text, 16, '0'), '00000000-0000-7000-8000-' || lpad((t / 20)::text, 12, '0'),
-	'bench_tool_' || t, 1, 'executor-1', false, CASE WHEN i % 3 = 0 THEN '' ELSE 'user' || (i * 7919 % 30) || '@example.com' END,
+	'bench_tool_' || t, 1, 'executor-1', false, CASE WHEN i % 3 = 0 THEN '' ELSE 'user' || (i::bigint * 7919 % 30) || '@example.com' END,
 	'mcp-local', '{"name":"number ' || i || '","limit":10}', i / 100 + 1, 2 * (i % 100) + 2,
 	at + took * interval '1 millisecond', outcome, CASE outcome WHEN 'ok' THEN '' ELSE 'it did not like ' || i END,
 	'{"content":["result number ' || i || '"]}', '', took, took / 2, 20000
@@ -42,7 +42,7 @@ FROM executions CROSS JOIN unnest('{0,1,2}'::smallint[]) AS level CROSS JOIN unn
 WHERE ended_at > now() - CASE grain WHEN 10 THEN interval '2 days' WHEN 60 THEN interval '9 days' ELSE interval '1 year' END
 GROUP BY 1, 2, 3, 4, 5;
 ALTER TABLE executions ENABLE TRIGGER USER;
-UPDATE security_policy SET execution_log_keep = 10000000;
+UPDATE security_policy SET execution_log_keep = 10000000, log_retention_days = 3650;
 """
 
 _OF_SERVER = "server_id=" + SERVER.format(49)
