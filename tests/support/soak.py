@@ -134,11 +134,11 @@ def _rss_kb(pid):
         return 0
 
 
-def faults(early, late):
+def faults(early, late, clients):
     """What the second look finds that the first did not."""
     found = list(late["left"])
     more = late["processes"] - early["processes"]
-    if more > len(TOOLS):  # how many wait for a tool depends on how hot it was
+    if more > len(TOOLS) * clients:  # as many wait for a tool as ran at once, lately, and one more
         found.append("%d processes more" % more)
     for kind, count in late["fds"].items():
         # A tool's code lies in a memory file; a tool that changes its generation at a look has one more or less.
@@ -166,7 +166,7 @@ def soak(setting, calls, clients, say):
     run.calls(calls, clients)
     late = run.look()
     say("at %d calls: %s" % (calls, json.dumps(late)))
-    found = faults(early, late) + ["%d times %s" % (n, text) for text, n in run.wrong.items()]
+    found = faults(early, late, clients) + ["%d times %s" % (n, text) for text, n in run.wrong.items()]
     if box.close() != 0:
         found.append("the executor ended badly")
     until = time.monotonic() + 2  # they die with their worker, a moment later
