@@ -53,24 +53,18 @@ static void client_free(struct client *c)
 	free(c);
 }
 
-static int ask(struct bus *bus, const struct client *c, PB(FollowActivityReply) * *ret,
-	       struct err *err)
+static int ask(struct bus *bus, const struct client *c, ProtobufCMessage **ret, struct err *err)
 {
 	PB(Principal) principal = MCPBOX__V1__PRINCIPAL__INIT;
 	PB(FollowActivityRequest) request = MCPBOX__V1__FOLLOW_ACTIVITY_REQUEST__INIT;
 	const struct bus_call_opts opts = { .timeout_ms = ASK_MS,
 					    .repeatable = true,
 					    .principal = &principal };
-	ProtobufCMessage *reply = NULL;
-	int r;
 
 	api_set_principal(&principal, c->token, c->remote);
 	request.after = (char *)(uintptr_t)c->cursor;
 	request.filter = c->filter;
-	r = bus_ask_registry(bus, MSG_GET_ACTIVITY_AFTER, &request.base, &opts, &reply, err);
-	if (r == 0)
-		*ret = (PB(FollowActivityReply) *)reply;
-	return r;
+	return bus_ask_registry(bus, MSG_GET_ACTIVITY_AFTER, &request.base, &opts, ret, err);
 }
 
 /* The id alone moves a reader on who is shown nothing of what went by. */
@@ -110,24 +104,22 @@ static void end_with(struct client *c, const char *why)
 /* True: there is more at once. */
 static bool serve_once(struct feed *f, struct client *c)
 {
-	BOX_CLEANUP(msg_freep) ProtobufCMessage *owned = NULL;
-	PB(FollowActivityReply) *reply = NULL;
+	BOX_CLEANUP(msg_freep) ProtobufCMessage *m = NULL;
+	const PB(FollowActivityReply) * reply;
 	struct err err = { 0 };
-	bool more;
-	int r = ask(f->bus, c, &reply, &err);
+	int r = ask(f->bus, c, &m, &err);
 
 	err_done(&err);
 	if (is_final(r))
 		end_with(c, "the session has ended");
-	if (r < 0)
+	if (r != 0)
 		return false;
-	owned = &reply->base;
-	more = reply->more;
+	reply = (const PB(FollowActivityReply) *)m;
 	r = send_reply(c, reply);
 	if (r < 0 && r != -ERR_CANCELLED)
 		log_info("activity.reader_cut_off", F_STR("remote", c->remote));
 	c->is_over = r < 0;
-	return more && r == 0;
+	return reply->more && r == 0;
 }
 
 static void serve_client(struct feed *f, struct client *c)
@@ -268,21 +260,19 @@ static void hand_over(struct feed *f, struct client *c)
 static int begin(struct call *call, struct client *c, struct err *err)
 {
 	static const char hello[] = "retry: 2000\nevent: connected\ndata: {}\n\n";
-	BOX_CLEANUP(msg_freep) ProtobufCMessage *owned = NULL;
-	PB(FollowActivityReply) *reply = NULL;
+	BOX_CLEANUP(msg_freep) ProtobufCMessage *m = NULL;
 	int r = read_filter(call, c, err);
 
 	if (r == 0)
-		r = ask(call->admin->bus, c, &reply, err);
-	if (r < 0)
+		r = ask(call->admin->bus, c, &m, err);
+	if (r != 0)
 		return r;
-	owned = &reply->base;
 	c->stream = http_stream_begin(call->rq, "text/event-stream", SILENCE_MS);
 	call->is_answered = true;
 	if (!c->stream)
 		return -ERR_BUSY;
 	(void)http_stream_send(c->stream, hello, sizeof(hello) - 1);
-	return send_reply(c, reply);
+	return send_reply(c, (const PB(FollowActivityReply) *)m);
 }
 
 int feed_serve(struct call *call, struct err *err)

@@ -456,6 +456,8 @@ static void dismiss_oldest_stranger(struct line_server *s)
 
 	for (struct served *c = s->served; c; c = c->next) /* the latest first */
 		oldest = c->is_stranger ? c : oldest;
+	if (!oldest)
+		return;
 	(void)shutdown(oldest->fd, SHUT_RDWR);
 	oldest->is_stranger = false;
 	s->strangers--;

@@ -633,6 +633,8 @@ int result_judge_inspection(const struct run_facts *f, PB(InspectReply) * *ret, 
 {
 	struct json_span m[M_COUNT];
 	ProtobufCMessage *reply = NULL;
+	struct err unread = { 0 }; /* speaks of our own format, which is nothing to an author */
+	int r = -ERR_INVALID;
 
 	if (f->cause == CAUSE_TIMEOUT || f->cause == CAUSE_CPU)
 		return err_set_field(err, ERR_INVALID, "python_code", "make it shorter or simpler",
@@ -640,13 +642,13 @@ int result_judge_inspection(const struct run_facts *f, PB(InspectReply) * *ret, 
 	if (f->cause != CAUSE_NONE || !f->has_frame || scan_frame(f, m) < 0 ||
 	    !span_is(m[M_OK], "true"))
 		return blame_source(f, err);
-	if (!m[M_INSPECT].at || json_to_msg(&mcpbox__v1__inspect_reply__descriptor, m[M_INSPECT].at,
-					    m[M_INSPECT].len, NULL, &reply, err) < 0) {
-		err_done(err);
-		*err = (struct err){ 0 };
+	if (m[M_INSPECT].at)
+		r = json_to_msg(&mcpbox__v1__inspect_reply__descriptor, m[M_INSPECT].at,
+				m[M_INSPECT].len, NULL, &reply, &unread);
+	err_done(&unread);
+	if (r < 0)
 		return err_set_field(err, ERR_INVALID, "python_code", NULL,
 				     "what the code says of itself cannot be read");
-	}
 	*ret = (PB(InspectReply) *)reply;
 	return 0;
 }

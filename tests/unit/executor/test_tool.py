@@ -369,8 +369,8 @@ class Loop(unittest.TestCase):
 import asyncio, socket
 async def main():
     a, b = socket.socketpair()
-    reader, _ = await asyncio.open_connection(sock=b)
-    _, writer = await asyncio.open_connection(sock=a)
+    reader, b_writer = await asyncio.open_connection(sock=b)  # a writer that is dropped closes, from 3.13 on
+    a_reader, writer = await asyncio.open_connection(sock=a)
     writer.writelines([b"x" * 400000, b"y" * 400000])
     writer.write(b"z" * 400000)
     got = await reader.readexactly(1200000)
