@@ -152,16 +152,24 @@ static int apply_update(struct work *w, const PB(UpdateServerRequest) * in, PB(S
 	return r;
 }
 
+/* Locked, and still as the asker saw it, if he said what he saw. */
+static int load_to_change(struct work *w, const char *id, bool has_revision, int64_t revision,
+			  PB(Server) * *ret, struct err *err)
+{
+	int r = server_load(w, id, true, ret, err);
+
+	return r == 0 ? work_check_revision(err, has_revision, revision, (*ret)->revision,
+					    &(*ret)->base)
+		      : r;
+}
+
 int server_update(struct work *w, const void *message, struct err *err)
 {
 	const PB(UpdateServerRequest) *in = message;
 	PB(Server) * s;
 	bool specs = false;
-	int r = server_load(w, in->server_id, true, &s, err);
+	int r = load_to_change(w, in->server_id, in->revision_opt_case, in->revision, &s, err);
 
-	if (r == 0)
-		r = work_check_revision(err, in->revision_opt_case, in->revision, s->revision,
-					&s->base);
 	if (r == 0)
 		r = apply_update(w, in, s, &specs, err);
 	if (r != 0)
@@ -188,11 +196,8 @@ int server_set_warm_reuse(struct work *w, const void *message, struct err *err)
 	const PB(SetWarmReuseRequest) *in = message;
 	bool reveals = false;
 	PB(Server) * s;
-	int r = server_load(w, in->server_id, true, &s, err);
+	int r = load_to_change(w, in->server_id, in->revision_opt_case, in->revision, &s, err);
 
-	if (r == 0)
-		r = work_check_revision(err, in->revision_opt_case, in->revision, s->revision,
-					&s->base);
 	if (r == 0)
 		r = store_server_reveals(w->tx, in->server_id, &reveals);
 	if (r == 0 && in->warm_reuse && reveals)
@@ -219,11 +224,8 @@ int server_delete(struct work *w, const void *message, struct err *err)
 	const PB(DeleteServerRequest) *in = message;
 	PB(SuccessReply) reply = MCPBOX__V1__SUCCESS_REPLY__INIT;
 	PB(Server) * s;
-	int r = server_load(w, in->server_id, true, &s, err);
+	int r = load_to_change(w, in->server_id, in->revision_opt_case, in->revision, &s, err);
 
-	if (r == 0)
-		r = work_check_revision(err, in->revision_opt_case, in->revision, s->revision,
-					&s->base);
 	if (r == 0)
 		r = store_permits_revoke(w->tx, s->id, NULL);
 	if (r == 0)
@@ -309,11 +311,8 @@ int server_start(struct work *w, const void *message, struct err *err)
 {
 	const PB(StartServerRequest) *in = message;
 	PB(Server) * s;
-	int r = server_load(w, in->server_id, true, &s, err);
+	int r = load_to_change(w, in->server_id, in->revision_opt_case, in->revision, &s, err);
 
-	if (r == 0)
-		r = work_check_revision(err, in->revision_opt_case, in->revision, s->revision,
-					&s->base);
 	if (r == 0 && is_running(s))
 		r = err_set(err, ERR_EXISTS, "server '%s' is already running", s->name);
 	return r == 0 ? run_server(w, s, err) : r;
@@ -323,11 +322,8 @@ int server_restart(struct work *w, const void *message, struct err *err)
 {
 	const PB(RestartServerRequest) *in = message;
 	PB(Server) * s;
-	int r = server_load(w, in->server_id, true, &s, err);
+	int r = load_to_change(w, in->server_id, in->revision_opt_case, in->revision, &s, err);
 
-	if (r == 0)
-		r = work_check_revision(err, in->revision_opt_case, in->revision, s->revision,
-					&s->base);
 	/* Calls that run hold permits of before; they end. */
 	if (r == 0)
 		r = store_permits_revoke(w->tx, s->id, NULL);
@@ -358,11 +354,8 @@ int server_stop(struct work *w, const void *message, struct err *err)
 {
 	const PB(StopServerRequest) *in = message;
 	PB(Server) * s;
-	int r = server_load(w, in->server_id, true, &s, err);
+	int r = load_to_change(w, in->server_id, in->revision_opt_case, in->revision, &s, err);
 
-	if (r == 0)
-		r = work_check_revision(err, in->revision_opt_case, in->revision, s->revision,
-					&s->base);
 	if (r == 0 && !is_running(s))
 		r = err_set(err, ERR_STATE, "server '%s' is not running (status %s)", s->name,
 			    s->status);
